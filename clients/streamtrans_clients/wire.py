@@ -1,0 +1,48 @@
+"""The native dialect as a client sees it: one websocket text frame is one message in JSON.
+
+This file knows frames and which of them end a session. It does not know sockets.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from streamtrans.messages import PROTOCOL_VERSION, Error, Event, FromServer, Ready, Start
+from streamtrans_clients.errors import SessionFailed
+
+_decoder: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)
+_encoder = msgspec.json.Encoder()
+
+
+def frame(message: msgspec.Struct) -> str:
+    return _encoder.encode(message).decode()
+
+
+def start(source: str, target: str, policy: str | None) -> str:
+    return frame(Start(PROTOCOL_VERSION, source, target, policy=policy))
+
+
+def ready(data: str | bytes) -> Ready:
+    """The server's first message. Raises SessionFailed when it is an error."""
+    message = _parse(data)
+    if not isinstance(message, Ready):
+        raise SessionFailed("bad_server", f"the first message is {type(message).__name__}")
+    return message
+
+
+def event(data: str | bytes) -> Event:
+    """Any later message. Raises SessionFailed when it is an error."""
+    message = _parse(data)
+    if isinstance(message, Ready):
+        raise SessionFailed("bad_server", "ready came twice")
+    return message
+
+
+def _parse(data: str | bytes) -> FromServer:
+    try:
+        message = _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise SessionFailed("bad_server", f"not a message of version 1: {error}") from error
+    if isinstance(message, Error):
+        raise SessionFailed(message.code, message.text)
+    return message

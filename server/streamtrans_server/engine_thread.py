@@ -1,0 +1,278 @@
+"""The one thread that touches the engine: commands in through an inbox, events out to the loop.
+
+This file knows when the engine runs, who gets its events and what happens when it fails. It does
+not know sockets, frames or who is admitted.
+
+One turn: take what is in the inbox (sleeping there while the engine has nothing to do), one tick,
+one call into the event loop with the events of all sessions. A tick of READs has only source words
+to tell, and a tick of WRITEs for the same sessions follows at once: they go out together, because
+a write to a socket costs more (measured: 25 us) than all the rest of an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from streamtrans.engine import Engine, EngineFull, SessionError
+from streamtrans.messages import (
+    Changed,
+    Command,
+    Done,
+    Error,
+    Event,
+    FromServer,
+    Lag,
+    Mark,
+    Marked,
+    Ready,
+    SetPolicy,
+    Source,
+    Text,
+)
+from streamtrans.policy import PolicyError
+from streamtrans_server.channel import Channel
+from streamtrans_server.warm_up import warm_up
+
+log = logging.getLogger("streamtrans.server.engine")
+
+LAG_INTERVAL = 1.0  # s between two Lag events of one session
+LAG_LOOK = 0.1  # s between two looks at all sessions
+PATIENCE = 0.02  # s since the last call into the loop after which source words go out alone
+BROKEN = Error("internal", "the engine has failed; connect again later")
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open the session of a channel and answer with `ready`."""
+
+    policy: str | None
+    ready: Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The client does not read (True) or reads again (False)."""
+
+    paused: bool
+
+
+class Close:
+    """The client is gone: drop the session at once."""
+
+
+class Stop:
+    """End the thread."""
+
+
+Control = Open | Pause | Close
+Item = tuple[Channel, Command | Control, int, float]  # weight in `posted`, time of arrival in s
+
+
+class EngineThread:
+    """`await start()`, then `post`; events come back through `Channel.deliver` in the loop.
+
+    When the engine itself fails, every session gets the error `internal`, `on_failed` is called in
+    the loop, and every later Open is answered with the same error.
+    """
+
+    def __init__(self, engine: Engine, lag_ms: float, on_failed: Callable[[], None]) -> None:
+        self._engine = engine
+        self._lag = lag_ms / 1000
+        self._on_failed = on_failed
+        self._inbox: SimpleQueue[Item | Stop] = SimpleQueue()
+        self._channels: dict[int, Channel] = {}  # by id() of the session, which the channel holds
+        self._out: dict[Channel, list[FromServer]] = {}
+        self._urgent = False  # there is more in `_out` than source words
+        self._handed_over = 0.0
+        self._looked = 0.0
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    # in the loop
+
+    async def start(self) -> None:
+        """Start the thread and wait until it is warm. Raises what the warm-up raises."""
+        self._loop = asyncio.get_running_loop()
+        self._warmed: asyncio.Future[None] = self._loop.create_future()
+        self._thread.start()
+        await self._warmed
+
+    def post(self, channel: Channel, command: Command | Control, weight: int = 0) -> None:
+        """Hand over one command; `weight` was added to `channel.posted`. Never blocks."""
+        self._inbox.put((channel, command, weight, time.monotonic()))
+
+    async def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._inbox.put(Stop())
+        await asyncio.to_thread(self._thread.join)
+
+    # in the thread
+
+    def _run(self) -> None:
+        try:
+            warm_up(self._engine)
+            gc.collect()
+            gc.freeze()
+        except Exception as error:
+            self._call(self._warmed.set_exception, error)
+            return
+        self._call(self._warmed.set_result, None)
+        try:
+            while self._turn():
+                pass
+        except Exception as error:
+            _log_failure("engine_failed", error)
+            self._bury()
+
+    def _turn(self) -> bool:
+        """Take, tick, hand over. False when the thread was told to stop."""
+        if not self._take(wait=not self._engine.ready):
+            return False
+        if self._engine.ready:
+            self._tick()
+        now = time.monotonic()
+        self._look_for_lag(now)
+        patient = self._engine.ready and now - self._handed_over < PATIENCE
+        if self._out and (self._urgent or not patient):
+            out, self._out = self._out, {}
+            self._urgent = False
+            self._handed_over = now
+            self._call(_deliver, out)
+        return True
+
+    def _take(self, wait: bool) -> bool:
+        """Feed all that is in the inbox; `wait` for something when it is empty."""
+        while True:
+            try:
+                item = self._inbox.get(block=wait)
+            except Empty:
+                return True
+            if isinstance(item, Stop):
+                return False
+            self._feed(*item)
+            wait = False
+
+    def _feed(
+        self, channel: Channel, command: Command | Control, weight: int, arrived: float
+    ) -> None:
+        channel.fed += weight
+        try:
+            if isinstance(command, (Open, Pause, Close)):
+                self._control(channel, command)
+            elif channel.session is not None:
+                self._engine.feed(channel.session, command)
+                if isinstance(command, (Mark, SetPolicy)):
+                    channel.unanswered += 1
+        except PolicyError as error:
+            self._fail(channel, Error("bad_policy", str(error)))
+        except SessionError as error:
+            self._fail(channel, Error(error.code, error.text))
+        except EngineFull:
+            self._fail(channel, Error("overloaded", "no session is free; try again later"))
+        except Exception as error:
+            _log_failure("feed_failed", error)
+            self._fail(channel, Error("internal", "the session could not go on"))
+        session = channel.session
+        if session is not None:
+            if isinstance(command, Text):
+                channel.arrivals.fed(session.backlog, arrived)
+            channel.backlog = session.backlog + channel.unanswered
+        if channel.blocked:
+            self._say(channel)
+
+    def _control(self, channel: Channel, command: Control) -> None:
+        if isinstance(command, Open):
+            session = self._engine.open(command.policy)
+            channel.session = session
+            self._channels[id(session)] = channel
+            self._say(channel, command.ready)
+        elif channel.session is None:
+            return
+        elif isinstance(command, Pause):
+            self._engine.pause(channel.session, command.paused)
+        else:
+            self._engine.close(channel.session)
+            self._forget(channel)
+
+    def _fail(self, channel: Channel, error: Error) -> None:
+        """End one session from this side; the others do not notice."""
+        if channel.session is not None:
+            self._engine.close(channel.session)
+            self._forget(channel)
+        self._say(channel, error)
+
+    def _say(self, channel: Channel, *messages: FromServer) -> None:
+        self._out.setdefault(channel, []).extend(messages)
+        self._urgent = True
+
+    def _forget(self, channel: Channel) -> None:
+        del self._channels[id(channel.session)]
+        channel.session = None
+        channel.backlog = 0
+
+    def _tick(self) -> None:
+        for session, event in self._engine.tick():
+            channel = self._channels[id(session)]
+            events = self._out.get(channel)
+            if events is None:
+                events = self._out[channel] = []
+            events.append(event)
+            self._account(channel, event)
+            if channel.session is not None:
+                channel.backlog = session.backlog + channel.unanswered
+
+    def _account(self, channel: Channel, event: Event) -> None:
+        if isinstance(event, Source):
+            channel.arrivals.read()
+            return
+        self._urgent = True
+        if isinstance(event, (Marked, Changed)):
+            channel.unanswered -= 1
+        elif isinstance(event, (Done, Error)):
+            self._forget(channel)
+
+    def _look_for_lag(self, now: float) -> None:
+        """Tell each session whose oldest unread word waits too long, at most every second."""
+        if now - self._looked < LAG_LOOK:
+            return
+        self._looked = now
+        for channel in self._channels.values():
+            oldest = channel.arrivals.oldest
+            if oldest is None or now - oldest < self._lag or now - channel.lag_sent < LAG_INTERVAL:
+                continue
+            session = channel.session
+            if session is None or session.paused:
+                continue
+            channel.lag_sent = now
+            self._say(channel, Lag(session.next_seq(), round((now - oldest) * 1000, 1)))
+
+    def _bury(self) -> None:
+        """Tell every session, present and to come, that the engine failed, until told to stop."""
+        self._call(self._on_failed)
+        self._call(_deliver, {channel: [BROKEN] for channel in self._channels.values()})
+        self._channels.clear()
+        while not isinstance(item := self._inbox.get(), Stop):
+            channel, command, *_ = item
+            if isinstance(command, Open):
+                self._call(_deliver, {channel: [BROKEN]})
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _deliver(out: dict[Channel, list[FromServer]]) -> None:
+    for channel, events in out.items():
+        channel.deliver(events)
+
+
+def _log_failure(what: str, error: BaseException) -> None:
+    """The place and the type of an error; its message may hold a user's words and stays unsaid."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s error=%s\n%s", what, type(error).__name__, where)

@@ -1,0 +1,87 @@
+"""What goes out of a connection: written at once while the client reads, held while it does not.
+
+This file knows when the client reads and what to do while it does not. It does not know what the
+messages say. It is bounded: with the first message that is held the session is paused, so what can
+still come is what the engine made of the words it had, at most the backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from streamtrans.messages import FromServer
+from streamtrans_server.codec import encode
+from streamtrans_server.websocket import Websocket
+
+
+class Outbox:
+    """`send` never blocks. `pause` stops and resumes the source of messages, `starved` is called
+    when the client took nothing for `timeout` seconds."""
+
+    def __init__(
+        self,
+        socket: Websocket,
+        clock: Callable[[], float],
+        pause: Callable[[bool], None],
+        starved: Callable[[], None],
+        timeout: float,
+    ) -> None:
+        self._socket = socket
+        self._clock = clock
+        self._pause = pause
+        self._starved = starved
+        self._timeout = timeout
+        self._held: list[FromServer] = []
+        self._stall: asyncio.Task[None] | None = None
+
+    def send(self, messages: Sequence[FromServer]) -> None:
+        """Write the messages in one piece, or keep them until the client reads again."""
+        if self._stall is not None:
+            self._held += messages
+        elif self._socket.paused:
+            self._held += messages
+            self._pause(True)
+            self._stall = asyncio.create_task(self._wait_out())
+        else:
+            self._write(messages)
+
+    async def flush(self) -> None:
+        """Returns once nothing is held: it was written, or dropped, or the client starved it."""
+        if self._stall is not None:
+            await asyncio.wait((self._stall,))
+
+    def drop(self) -> None:
+        """Forget what is held."""
+        self._held.clear()
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _write(self, messages: Sequence[FromServer]) -> None:
+        clock = self._clock()
+        self._socket.send_now([encode(message, clock) for message in messages])
+
+    async def _wait_out(self) -> None:
+        while self._held:
+            if not await self._writable():
+                self._starved()
+                return
+            held, self._held = self._held, []
+            self._write(held)
+        self._stall = None
+        self._pause(False)
+
+    async def _writable(self) -> bool:
+        """Wait until the client has read enough; False when it takes nothing for `timeout`."""
+        transport = self._socket.transport
+        left = transport.get_write_buffer_size()
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._socket.drain()
+                return True
+            except TimeoutError:
+                before, left = left, transport.get_write_buffer_size()
+                if left >= before:
+                    return False

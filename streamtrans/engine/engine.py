@@ -1,0 +1,178 @@
+"""The main loop of serving and of evaluating: tick = schedule, run, emit.
+
+The engine owns the sessions, the state pool and the order of work. It has one owner, no thread, no socket and no clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+
+from streamtrans import policy as policies
+from streamtrans.engine.scheduler import Batch, schedule
+from streamtrans.engine.session import READ_PIECES, Limits, Session
+from streamtrans.engine.slots import Slots
+from streamtrans.messages import Command, Event
+from streamtrans.models.model import Model
+from streamtrans.policy import Action
+from streamtrans.text.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+
+class EngineFull(RuntimeError):
+    """No slot is free."""
+
+
+class Engine:
+    """Many live sessions over one model.
+
+    max_sessions: slots of the state pool. max_batch: sessions in one tick at most.
+    """
+
+    def __init__(
+        self, model: Model, vocabulary: Vocabulary, max_sessions: int = 64, max_batch: int = 128
+    ) -> None:
+        self.model, self.vocabulary = model.config, vocabulary
+        self.default_policy = model.config.policy
+        self.max_sessions, self.max_batch = max_sessions, max_batch
+        self._model = model
+        self._device = model.embedding.weight.device
+        self._slots = Slots(model, max_sessions)
+        self._limits = Limits(model.config.words, model.config.memory)
+        self._ready: dict[Action, dict[Session, int]] = {Action.READ: {}, Action.WRITE: {}}
+        self._sessions: set[Session] = set()
+        self._spoken: dict[Session, None] = {}  # sessions with events that no step caused
+        self._ticks = 0
+        self._never = torch.tensor(
+            [vocabulary.pad, vocabulary.unk, vocabulary.bos], device=self._device
+        )
+
+    # --- sessions ---------------------------------------------------------------------------------
+
+    def open(self, policy: str | None = None) -> Session:
+        """A new session. Raises EngineFull and PolicyError."""
+        chosen = policies.parse(policy or self.default_policy)
+        if not self._slots.free:
+            raise EngineFull(f"all {self.max_sessions} slots are taken")
+        slot = self._slots.acquire()
+        session = Session(slot, chosen, self.vocabulary, self.model.target, self._limits)
+        self._sessions.add(session)
+        return session
+
+    def feed(self, session: Session, command: Command) -> None:
+        """Give a session source or a command. Raises SessionError and PolicyError, the session unharmed."""
+        session.feed(command)
+        self.settle(session)
+
+    def pause(self, session: Session, paused: bool) -> None:
+        """Leave a session out of the schedule while its reader is slow."""
+        session.paused = paused
+        self.settle(session)
+
+    def close(self, session: Session) -> None:
+        """End a session at once and free its slot. Closing twice is closing once."""
+        session.closed = True
+        self._spoken.pop(session, None)
+        self._forget(session)
+
+    @property
+    def sessions(self) -> int:
+        """How many are open."""
+        return len(self._sessions)
+
+    @property
+    def ready(self) -> bool:
+        """Is there anything to do?"""
+        return bool(self._spoken or any(self._ready.values()))
+
+    # --- the loop ---------------------------------------------------------------------------------
+
+    def tick(self) -> list[tuple[Session, Event]]:
+        """One batch of READs or WRITEs over all sessions that are ready; the events it caused, in order."""
+        self._ticks += 1
+        batch = schedule(self._ready, self.max_batch)
+        if batch is not None:
+            for session in batch.sessions:
+                del self._ready[batch.action][session]
+            try:
+                self._run(batch)
+            except Exception:
+                log.exception("a tick of %d sessions failed", len(batch.sessions))
+                for session in batch.sessions:
+                    session.fail("the model failed on this session's step; open a new one")
+            for session in batch.sessions:
+                self.settle(session)
+        return self._emit()
+
+    @torch.inference_mode()
+    def _run(self, batch: Batch) -> None:
+        if batch.action is Action.READ:
+            self._run_read(batch.sessions)
+        else:
+            self._run_write(batch.sessions)
+
+    def _run_read(self, sessions: Sequence[Session]) -> None:
+        words = [session.take_read() for session in sessions]
+        longest = max(map(len, words))
+        pad = self.vocabulary.pad
+        pieces = self._tensor([word + [pad] * (longest - len(word)) for word in words])
+        rows = self._rows(sessions)
+        state = self._slots.take(rows)
+        lengths = None if longest == 1 else self._tensor([len(word) for word in words])
+        self._slots.put(rows, self._model.read(pieces, state, lengths))
+
+    def _run_write(self, sessions: Sequence[Session]) -> None:
+        rows = self._rows(sessions)
+        previous = self._tensor([session.previous for session in sessions])
+        logits, state = self._model.write(previous, self._slots.take(rows))
+        logits.index_fill_(1, self._never, -torch.inf)
+        pieces: list[int] = logits.argmax(1).tolist()
+        counted = [i for i, s in enumerate(sessions) if s.wrote(pieces[i])]
+        fresh = [sessions[i] for i in counted if sessions[i].fresh]
+        if len(counted) < len(sessions):
+            some = self._tensor(counted)
+            rows, state = rows.index_select(0, some), state.take(some)
+        self._slots.put(rows, state)
+        if fresh:
+            self._slots.reset(self._rows(fresh))
+
+    def _emit(self) -> list[tuple[Session, Event]]:
+        events = []
+        for session in self._spoken:
+            events += [(session, event) for event in session.take_events()]
+            if session.closed:
+                self._forget(session)
+        self._spoken.clear()
+        return events
+
+    def settle(self, session: Session) -> None:
+        """Find out what a session does next and put it in line; one already in line keeps its place."""
+        if session not in self._sessions:
+            return
+        action = session.action()
+        for kind, waiting in self._ready.items():
+            if kind is not action:
+                waiting.pop(session, None)
+            else:
+                waiting.setdefault(session, self._ticks)
+        if session.events:
+            self._spoken[session] = None
+
+    def _forget(self, session: Session) -> None:
+        if session not in self._sessions:
+            return
+        self._sessions.remove(session)
+        for waiting in self._ready.values():
+            waiting.pop(session, None)
+        with torch.inference_mode():
+            self._slots.reset(self._rows([session]))
+        self._slots.release(session.slot)
+
+    def _rows(self, sessions: Sequence[Session]) -> torch.Tensor:
+        return self._tensor([session.slot for session in sessions])
+
+    def _tensor(self, values: Sequence[object]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.long, device=self._device)

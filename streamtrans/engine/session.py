@@ -1,0 +1,250 @@
+"""One stream: what was fed and not yet READ, how far it has come, what it has to say.
+
+It knows words, segments and events. It does not know tensors: its place in the state pool is a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from streamtrans.messages import (
+    Changed,
+    Command,
+    Done,
+    End,
+    Error,
+    Event,
+    Flush,
+    Mark,
+    Marked,
+    Segment,
+    SetPolicy,
+    Source,
+    Target,
+    Text,
+)
+from streamtrans.policy import Action, Policy, Progress, parse
+from streamtrans.text.source import Segmenter, Words
+from streamtrans.text.target import Detokenizer
+from streamtrans.text.vocabulary import Vocabulary
+
+READ_PIECES = 32  # the most pieces of one READ; a longer word is READ in parts
+
+
+class SessionError(ValueError):
+    """A command that does not fit the session. `code` is stable, `text` says what to do."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code, self.text = code, text
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A source word waiting to be READ; `at` is its source clock in ms."""
+
+    text: str
+    pieces: list[int]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one segment may hold: source words, source pieces with the end, and target pieces per source piece."""
+
+    words: int
+    pieces: int
+    ratio: float = 3.0
+    spare: int = 12
+
+
+SEGMENT_END = "segment end"
+Waiting = Word | Mark | SetPolicy | End | str
+
+
+class Session:
+    """Owned by an engine, which asks `action`, calls `take_read` and `wrote`, and collects `events`."""
+
+    def __init__(
+        self, slot: int, policy: Policy, vocabulary: Vocabulary, target: str, limits: Limits
+    ) -> None:
+        self.slot, self.policy, self.vocabulary, self.limits = slot, policy, vocabulary, limits
+        self.paused = self.closed = False
+        self.backlog = 0  # source words fed and not yet READ
+        self.previous = vocabulary.bos  # the piece written last
+        self.events: list[Event] = []
+        self._waiting: deque[Waiting] = deque()
+        self._words = Words()
+        self._segmenter = Segmenter(limits.words, limits.pieces - 1)
+        self._detokenizer = Detokenizer(vocabulary, target)
+        self._seq = self._source_words = self._target_words = 0
+        self._clock = self._read_clock = 0.0
+        self._ending = False
+        self._new_segment()
+
+    # --- feeding ----------------------------------------------------------------------------------
+
+    def feed(self, command: Command) -> None:
+        """Take a command. Raises SessionError and PolicyError; the session is then as before."""
+        if self._ending or self.closed:
+            raise SessionError("bad_order", "the session has ended; nothing may follow `end`")
+        if isinstance(command, Text):
+            self._advance_clock(command.at)
+            for word in self._words.feed(command.text):
+                self._queue_word(word)
+            return
+        if isinstance(command, SetPolicy):
+            parse(command.policy)
+            self._waiting.append(command)
+            return
+        if not isinstance(command, Mark):
+            for word in self._words.flush():
+                self._queue_word(word)
+            self._end_segment()
+        if isinstance(command, End):
+            self._ending = True
+        if not isinstance(command, Flush):
+            self._waiting.append(command)
+
+    def _advance_clock(self, at: float | None) -> None:
+        if at is None:
+            return
+        if not math.isfinite(at) or at < self._clock:
+            raise SessionError("bad_clock", "`at` must be finite and never go back")
+        self._clock = at
+
+    def _queue_word(self, text: str | None) -> None:
+        if text is None:
+            self._end_segment()
+            return
+        for part in _fitting(text, self.vocabulary):
+            pieces = self.vocabulary.encode(part)
+            if not pieces:
+                continue
+            if not self._segmenter.fits(len(pieces)):
+                self._end_segment()
+            self._waiting.append(Word(part, pieces, self._clock))
+            self.backlog += 1
+            if self._segmenter.add(part, len(pieces)):
+                self._end_segment()
+
+    def _end_segment(self) -> None:
+        if self._segmenter.open_words:
+            self._segmenter.close()
+            self._waiting.append(SEGMENT_END)
+
+    # --- what comes next --------------------------------------------------------------------------
+
+    def action(self) -> Action | None:
+        """READ, WRITE, or None when there is nothing to do. Commands between words are obeyed on the way."""
+        while not (self.closed or self.paused):
+            progress = Progress(self._read, self._written, self._ended)
+            if not self._hold and self.policy.decide(progress) is Action.WRITE:
+                return Action.WRITE
+            if not self._waiting:
+                return None
+            if not self._obey(self._waiting[0]):
+                return Action.READ
+            self._waiting.popleft()
+        return None
+
+    def _obey(self, item: Waiting) -> bool:
+        if isinstance(item, Mark):
+            self.events.append(Marked(self.next_seq(), item.id))
+        elif isinstance(item, SetPolicy):
+            self.policy = parse(item.policy)
+            self.events.append(Changed(self.next_seq(), self.policy.name, self._source_words))
+        elif isinstance(item, End):
+            self.events.append(Done(self.next_seq(), self._source_words, self._target_words))
+            self.closed = True
+        else:
+            return False
+        return True
+
+    def take_read(self) -> list[int]:
+        """The pieces of the next word, or the end of the segment. Call when `action` is READ."""
+        item = self._waiting.popleft()
+        self._hold = False
+        if isinstance(item, Word):
+            self._read_clock = item.at
+            self.events.append(Source(self.next_seq(), item.text, self._source_words, item.at))
+            self._source_words += 1
+            self._read += 1
+            self._read_pieces += len(item.pieces)
+            self.backlog -= 1
+            return item.pieces
+        assert item == SEGMENT_END
+        self._ended = True
+        return [self.vocabulary.eos]
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def wrote(self, piece: int) -> bool:
+        """Take the piece a decoder step chose. False: it must not count, the decoder stays where it was.
+
+        The end of the target before the end of the source says that there is nothing to write yet: one more READ.
+        Returns True as well when the segment is over (`fresh` is then True and the row has to be reset).
+        """
+        if piece == self.vocabulary.eos or self._overlong():
+            if not self._ended:
+                self._hold = True
+                return False
+            self._commit(self._detokenizer.flush() if self._detokenizer.pieces else None)
+            self.events.append(Segment(self.next_seq(), self._source_words, self._target_words))
+            self._new_segment()
+            return True
+        self.fresh = False
+        self.previous = piece
+        self._written_pieces += 1
+        before = len(self._detokenizer.pieces)
+        word = self._detokenizer.feed(piece)
+        if len(self._detokenizer.pieces) <= before:
+            self._written += 1
+        self._commit(word)
+        return True
+
+    def _overlong(self) -> bool:
+        return self._written_pieces >= self.limits.ratio * self._read_pieces + self.limits.spare
+
+    def _commit(self, word: str | None) -> None:
+        if word is None:
+            return
+        self.events.append(
+            Target(
+                self.next_seq(), word, self._target_words, self._source_words, self._read_clock
+            )
+        )
+        self._target_words += 1
+
+    def _new_segment(self) -> None:
+        self._read = self._written = self._read_pieces = self._written_pieces = 0
+        self._ended = self._hold = False
+        self.previous = self.vocabulary.bos
+        self.fresh = True
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def next_seq(self) -> int:
+        """The number of the next event; whoever adds an event of its own takes it from here."""
+        self._seq += 1
+        return self._seq
+
+    def fail(self, text: str) -> None:
+        """End with an error."""
+        self.events.append(Error("internal", text))
+        self.closed = True
+
+    def take_events(self) -> list[Event]:
+        """Events since the last call."""
+        events, self.events = self.events, []
+        return events
+
+
+def _fitting(text: str, vocabulary: Vocabulary) -> list[str]:
+    """The word, in parts if it has too many pieces for one READ; nothing of it is lost."""
+    if len(text) <= READ_PIECES // 4 or len(vocabulary.encode(text)) <= READ_PIECES:
+        return [text]
+    middle = len(text) // 2
+    return _fitting(text[:middle], vocabulary) + _fitting(text[middle:], vocabulary)

@@ -1,0 +1,43 @@
+"""The state pool: one row of the model's state per session, taken and given back.
+
+It knows rows and states of any kind. It does not know sessions or models beyond `init_state`.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from streamtrans.models.model import Model, ModelState
+
+
+class Slots:
+    """A pool of `size` rows. Untouched rows of zeros cost address space, not memory."""
+
+    def __init__(self, model: Model, size: int) -> None:
+        self.state: ModelState = model.init_state(size)
+        self._free = list(range(size - 1, -1, -1))
+
+    @property
+    def free(self) -> int:
+        """How many rows nobody holds."""
+        return len(self._free)
+
+    def acquire(self) -> int:
+        """A clean row. The caller has seen that one is free."""
+        return self._free.pop()
+
+    def release(self, row: int) -> None:
+        """Give a row back; it must have been reset."""
+        self._free.append(row)
+
+    def take(self, rows: Tensor) -> ModelState:
+        """The state of some rows, caches in place."""
+        return self.state.take(rows)
+
+    def put(self, rows: Tensor, state: ModelState) -> None:
+        """Keep what a step made of it."""
+        self.state.put(rows, state)
+
+    def reset(self, rows: Tensor) -> None:
+        """Make rows new."""
+        self.state.reset(rows)

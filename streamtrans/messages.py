@@ -1,0 +1,160 @@
+"""The messages of a session: what goes into it and what comes out, one set for engine, server and clients.
+
+This file knows the shape of each message and its JSON form (a `type` field names the message, an unknown field
+is refused). It does not know who sends it where, nor in which order messages are allowed.
+
+Times are milliseconds. `at` is the source clock: when the source word it speaks of was heard or typed, counted
+from the opening of the session. `seq` numbers the events of one session from 1 without gaps.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+
+class Message(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=False,
+    tag_field="type",
+    tag=lambda name: name.lower(),
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+):
+    """A value that travels; `type` in its JSON form is the class name in lower case."""
+
+
+# --- into a session -------------------------------------------------------------------------------
+
+
+class Start(Message, frozen=True):
+    """Open a session. `policy` None takes the server's default; `kind` is text or audio."""
+
+    version: int
+    source: str
+    target: str
+    kind: str = "text"
+    policy: str | None = None
+
+
+class Text(Message, frozen=True):
+    """Source text as it is produced, in pieces of any size: white space completes a word.
+
+    `at` is the source clock of this piece in ms; without it the receiver's own clock is used.
+    """
+
+    text: str
+    at: float | None = None
+
+
+class Flush(Message, frozen=True):
+    """Finish the open segment: all that was fed is translated and committed; the session stays open."""
+
+
+class Mark(Message, frozen=True):
+    """Ask for `Marked` with the same id once everything fed before it is committed (implies no flush)."""
+
+    id: str
+
+
+class SetPolicy(Message, frozen=True, tag="policy"):
+    """Change the policy in the middle of a session, from the next READ/WRITE decision on."""
+
+    policy: str
+
+
+class End(Message, frozen=True):
+    """No more source: flush, then `Done`."""
+
+
+# --- out of a session -----------------------------------------------------------------------------
+
+
+class Ready(Message, frozen=True):
+    """The session is open. `limits` names what the server accepts (bytes, words, seconds)."""
+
+    version: int
+    session: str
+    model: str
+    source: str
+    target: str
+    kind: str
+    policy: str
+    limits: dict[str, float]
+
+
+class Source(Message, frozen=True):
+    """A source word was READ: `index` counts the words of the session from 0."""
+
+    seq: int
+    text: str
+    index: int
+    at: float
+
+
+class Target(Message, frozen=True):
+    """A target word was committed, never to be revised.
+
+    `read` source words of the session had been READ when it was written, the last of them at `at`.
+    `emitted` is the server's clock at sending, ms since the session opened (None inside the library).
+    """
+
+    seq: int
+    text: str
+    index: int
+    read: int
+    at: float
+    emitted: float | None = None
+
+
+class Segment(Message, frozen=True):
+    """A sentence-like unit is closed: all its source is READ, all its target committed (running totals)."""
+
+    seq: int
+    source_words: int
+    target_words: int
+
+
+class Marked(Message, frozen=True):
+    """Everything fed before the `Mark` with this id has been READ and what the policy allows is committed."""
+
+    seq: int
+    id: str
+
+
+class Changed(Message, frozen=True):
+    """The policy is `policy` from source word `index` on."""
+
+    seq: int
+    policy: str
+    index: int
+
+
+class Lag(Message, frozen=True):
+    """The session fell behind: the oldest word not yet READ has waited `ms`."""
+
+    seq: int
+    ms: float
+
+
+class Done(Message, frozen=True):
+    """The answer to `End`: nothing follows."""
+
+    seq: int
+    source_words: int
+    target_words: int
+
+
+class Error(Message, frozen=True):
+    """The session ends here; `code` is stable and documented, `text` says what to do."""
+
+    code: str
+    text: str
+
+
+Command = Text | Flush | Mark | SetPolicy | End
+Event = Source | Target | Segment | Marked | Changed | Lag | Done | Error
+FromClient = Start | Command
+FromServer = Ready | Event

@@ -1,0 +1,1 @@
+"""Models: what they are built from, how they READ and WRITE, how they are kept on disk."""

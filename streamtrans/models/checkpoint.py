@@ -1,0 +1,78 @@
+"""A model on disk: a folder with model.safetensors, config.json and vocabulary.model, written whole or not at all.
+
+It knows file names and dtypes. It knows nothing of training beyond extra tensors it is asked to keep beside the model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from streamtrans.models.config import ModelConfig, build
+from streamtrans.models.model import Model
+from streamtrans.text.vocabulary import Vocabulary
+
+
+class CheckpointError(ValueError):
+    """A folder that is no checkpoint, or not one of this version."""
+
+
+def save(
+    folder: Path,
+    config: ModelConfig,
+    vocabulary: Vocabulary,
+    weights: dict[str, Tensor],
+    extra: dict[str, dict[str, Tensor]] | None = None,
+) -> None:
+    """Write a checkpoint atomically: whoever reads `folder` sees the old one or the new one."""
+    draft = folder.with_name(folder.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    save_file({k: v.contiguous() for k, v in weights.items()}, draft / "model.safetensors")
+    for name, tensors in (extra or {}).items():
+        save_file({k: v.contiguous() for k, v in tensors.items()}, draft / f"{name}.safetensors")
+    (draft / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
+    (draft / "vocabulary.model").write_bytes(vocabulary.model)
+    for path in draft.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    if folder.exists():
+        remove(folder)
+    draft.rename(folder)
+
+
+def load(
+    folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Model, Vocabulary]:
+    """A model ready to serve. Raises CheckpointError."""
+    try:
+        values = json.loads((folder / "config.json").read_text())
+        config = build(ModelConfig, values, str(folder / "config.json"))
+        vocabulary = Vocabulary.load(folder / "vocabulary.model")
+        weights = load_file(folder / "model.safetensors")
+    except (OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{folder} is no checkpoint: {error}") from error
+    with torch.device("meta"):
+        model = Model(config)
+    try:
+        model.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder} does not fit its config: {error}") from error
+    if vocabulary.size != config.vocabulary:
+        raise CheckpointError(f"{folder}: {vocabulary.size} pieces for {config.vocabulary} rows")
+    model.requires_grad_(False)
+    return model.to(device=device, dtype=dtype).eval(), vocabulary
+
+
+def remove(folder: Path) -> None:
+    """Delete a checkpoint so that a stop half way leaves nothing that looks whole."""
+    gone = folder.with_name(folder.name + ".gone")
+    folder.rename(gone)
+    shutil.rmtree(gone)

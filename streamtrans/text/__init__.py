@@ -1,0 +1,1 @@
+"""Text on both sides: normalisation, subword vocabulary, source words as READ units, words to commit."""

@@ -1,0 +1,82 @@
+"""Subword pieces by sentencepiece, joint over both languages, the word end marked on the last piece of a word.
+
+The mark at the end (not at the beginning, sentencepiece's default) lets a decoder know that a word is whole when it
+writes its last piece; with the mark at the beginning it would know one WRITE, and so one READ, later.
+It knows pieces and words, and nothing of READ, WRITE or tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import sentencepiece
+
+from streamtrans.text.normalize import normalize
+
+MARK = "\u2581"
+
+
+class VocabularyError(ValueError):
+    """Bytes that are no vocabulary."""
+
+
+class Vocabulary:
+    """pad, unk, bos, eos are 0 to 3. A word never shares a piece with its neighbours."""
+
+    pad, unk, bos, eos = range(4)
+
+    def __init__(self, model: bytes) -> None:
+        """model: a serialised sentencepiece model made by `train`. Raises VocabularyError."""
+        self.model = model
+        self._pieces = sentencepiece.SentencePieceProcessor()
+        try:
+            self._pieces.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise VocabularyError(f"{len(model)} bytes are no sentencepiece model") from error
+        self.size: int = self._pieces.get_piece_size()
+        self.ends_word: list[bool] = [
+            self._pieces.id_to_piece(i).endswith(MARK) for i in range(self.size)
+        ]
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """From a file. Raises OSError where there is none, VocabularyError where it is damaged."""
+        return cls(path.read_bytes())
+
+    @classmethod
+    def train(cls, lines: Iterable[str], size: int, path: Path) -> Vocabulary:
+        """Learn `size` pieces from text, write them to `path` and load them."""
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_prefix=str(path.with_suffix("")),
+            vocab_size=size,
+            model_type="unigram",
+            character_coverage=0.9999,
+            byte_fallback=True,
+            treat_whitespace_as_suffix=True,
+            split_digits=True,
+            pad_id=cls.pad,
+            unk_id=cls.unk,
+            bos_id=cls.bos,
+            eos_id=cls.eos,
+            num_threads=2,
+            minloglevel=2,
+        )
+        path.with_suffix(".vocab").unlink()
+        return cls.load(path)
+
+    def encode(self, word: str) -> list[int]:
+        """The pieces of one word, or of a line of words: encoding a line is encoding its words one by one."""
+        pieces: list[int] = self._pieces.encode(normalize(word))
+        return pieces
+
+    def encode_lines(self, lines: Sequence[str]) -> list[list[int]]:
+        """Many lines, on all cores."""
+        pieces: list[list[int]] = self._pieces.encode([normalize(line) for line in lines])
+        return pieces
+
+    def decode(self, pieces: Sequence[int]) -> str:
+        """The text of some pieces, without the white space at its ends."""
+        text: str = self._pieces.decode(list(pieces))
+        return text.strip()

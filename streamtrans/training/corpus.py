@@ -1,0 +1,130 @@
+"""Parallel text for training: read, cleaned, encoded once, and cut into batches in an order that a seed fixes.
+
+It knows files and ids. It does not know k, models or optimizers.
+"""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamtrans.models.config import ConfigError
+from streamtrans.text.normalize import glue, normalize
+from streamtrans.text.vocabulary import Vocabulary
+from streamtrans.training.recipe import Corpus
+
+
+def _open(path: Path) -> IO[str]:
+    if path.suffix == ".xz":
+        return lzma.open(path, "rt", encoding="utf-8")
+    return path.open(encoding="utf-8")
+
+
+def read_pairs(folder: Path, corpus: Corpus) -> list[tuple[str, str]]:
+    """Normalised, distinct pairs; pairs that are too long or of very unlike length are left out."""
+    pairs: dict[tuple[str, str], None] = {}
+    try:
+        with _open(folder / corpus.path) as lines:
+            for number, line in enumerate(lines, 1):
+                columns = line.rstrip("\n").split("\t")
+                if len(columns) < 2:
+                    raise ConfigError(f"{corpus.path}, line {number}: no TAB")
+                source, target = (" ".join(glue(normalize(c)).split()) for c in columns[:2])
+                m, n = len(source.split()), len(target.split())
+                if 0 < m <= corpus.words and 0 < n <= 2 * m + 5 and m <= 2 * n + 5:
+                    pairs[source, target] = None
+    except OSError as error:
+        raise ConfigError(f"{folder / corpus.path}: {error}") from error
+    return list(pairs)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """source: (B, S) ending in eos; shifted, target: (B, U), decoder input and what it has to predict."""
+
+    source: Tensor
+    shifted: Tensor
+    target: Tensor
+
+
+class Pairs:
+    """Encoded pairs, flat in memory."""
+
+    def __init__(self, sources: Sequence[list[int]], targets: Sequence[list[int]], eos: int) -> None:
+        self.lengths = np.array([(len(s) + 1, len(t) + 1) for s, t in zip(sources, targets, strict=True)])
+        flat = [np.array([*s, eos, *t, eos], dtype=np.int32) for s, t in zip(sources, targets, strict=True)]
+        self.starts = np.concatenate(([0], np.cumsum(self.lengths.sum(1))))
+        self.flat = np.concatenate(flat)
+
+    @classmethod
+    def encode(cls, pairs: list[tuple[str, str]], vocabulary: Vocabulary) -> Pairs:
+        """Encode on all cores."""
+        return cls(
+            vocabulary.encode_lines([p[0] for p in pairs]),
+            vocabulary.encode_lines([p[1] for p in pairs]),
+            vocabulary.eos,
+        )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, rows: np.ndarray, bos: int, pad: int) -> Batch:
+        """Padded tensors of some pairs."""
+        longest = self.lengths[rows].max(0)
+        source = np.full((len(rows), longest[0]), pad, dtype=np.int64)
+        target = np.full((len(rows), longest[1]), pad, dtype=np.int64)
+        for i, row in enumerate(rows):
+            m, n = self.lengths[row]
+            start = self.starts[row]
+            source[i, :m] = self.flat[start : start + m]
+            target[i, :n] = self.flat[start + m : start + m + n]
+        shifted = np.concatenate((np.full((len(rows), 1), bos), target[:, :-1]), axis=1)
+        return Batch(*(torch.from_numpy(x) for x in (source, shifted, target)))
+
+
+def cut(lengths: np.ndarray, order: np.ndarray, tokens: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut an order of pairs into batches of at most `tokens` target pieces, alike in length to waste no padding.
+
+    Pairs are sorted within pools of some hundred batches, so that an epoch stays mixed.
+    """
+    batches: list[np.ndarray] = []
+    pool = max(1, 200 * tokens // 16)
+    for some in range(0, len(order), pool):
+        rows = order[some : some + pool]
+        rows = rows[np.lexsort((lengths[rows, 0], lengths[rows, 1]))]
+        start, widest = 0, 0
+        for i, row in enumerate(rows):
+            wider = max(widest, int(lengths[row].max()))
+            if i > start and (i + 1 - start) * wider > tokens:
+                batches.append(rows[start:i])
+                start, wider = i, int(lengths[row].max())
+            widest = wider
+        batches.append(rows[start:])
+    rng.shuffle(batches)  # type: ignore[arg-type]
+    return batches
+
+
+def endless(pairs: Sequence[Pairs], repeats: Sequence[int], tokens: int, seed: int, skip: int) -> Iterator[
+    tuple[int, np.ndarray]
+]:
+    """(corpus, rows) of each step for ever, from step `skip` on; the same for the same seed."""
+    step, epoch = 0, 0
+    while True:
+        rng = np.random.default_rng((seed, epoch))
+        plan: list[tuple[int, np.ndarray]] = []
+        for number, (corpus, repeat) in enumerate(zip(pairs, repeats, strict=True)):
+            for _ in range(repeat):
+                order = rng.permutation(len(corpus))
+                plan += [(number, rows) for rows in cut(corpus.lengths, order, tokens, rng)]
+        for i in rng.permutation(len(plan)):
+            if step >= skip:
+                yield plan[i]
+            step += 1
+        epoch += 1

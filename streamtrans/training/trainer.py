@@ -1,0 +1,211 @@
+"""The training loop: recipe in, checkpoints and a journal out, resumable after any stop.
+
+What it keeps in `folder`: data and vocabulary once prepared, `step-N` checkpoints (the last few), journal.jsonl.
+It knows when and in which order; what a loss is, is in objective.py, what a batch is, in corpus.py.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file
+from torch import Tensor
+
+from streamtrans.models import checkpoint
+from streamtrans.models.config import ModelConfig, build
+from streamtrans.models.model import Model, average
+from streamtrans.text.vocabulary import Vocabulary
+from streamtrans.training.corpus import Batch, Pairs, endless, read_pairs
+from streamtrans.training.objective import FULL, SmoothedCrossEntropy, visible_pieces
+from streamtrans.training.recipe import Recipe
+
+DEV_PAIRS = 400
+
+
+def rate_at(step: int, steps: int, warmup: int, decay: float) -> float:
+    """Share of the full learning rate: linear rise, plateau, linear fall to zero at `steps`."""
+    rise = min(1.0, (step + 1) / max(1, warmup))
+    fall = min(1.0, (steps - step) / max(1.0, decay * steps))
+    return min(rise, max(0.0, fall))
+
+
+class Trainer:
+    """One run of a recipe in a folder of its own."""
+
+    def __init__(self, recipe: Recipe, data: Path, folder: Path, device: str = "cpu") -> None:
+        self.recipe, self.folder, self.device = recipe, folder, device
+        folder.mkdir(parents=True, exist_ok=True)
+        train = [read_pairs(data, corpus) for corpus in recipe.train]
+        self.vocabulary = self._vocabulary([p for pairs in train for p in pairs])
+        self.train = [Pairs.encode(pairs, self.vocabulary) for pairs in train]
+        self.dev = [Pairs.encode(read_pairs(data, c)[:DEV_PAIRS], self.vocabulary) for c in recipe.dev]
+        values = {**recipe.model, "vocabulary": self.vocabulary.size}
+        self.config = build(ModelConfig, values, f"{recipe.name}: model")
+        torch.manual_seed(recipe.seed)
+        self.model = Model(self.config).to(device)
+        self.ends_word = torch.tensor(self.vocabulary.ends_word, device=device)
+        self.optimizers = self._optimizers()
+        self.step = 0
+
+    def run(self, resume: bool = False) -> Path:
+        """Train to the end, average the last checkpoints and return the folder of the result."""
+        if resume and (last := self.checkpoints()):
+            self._restore(last[-1])
+        recipe = self.recipe
+        repeats = [c.repeat for c in recipe.train]
+        batches = endless(self.train, repeats, recipe.tokens, recipe.seed, self.step)
+        with _progress() as progress:
+            bar = progress.add_task(recipe.name, total=recipe.steps, completed=self.step, note="")
+            for record in self._steps(batches):
+                progress.update(bar, completed=self.step, note=record)
+        return self._finish()
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoints, oldest first."""
+        found = [p for p in self.folder.glob("step-*") if not p.suffix]
+        return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
+
+    def _steps(self, batches: Iterator[tuple[int, np.ndarray]]) -> Iterator[str]:
+        loss_sum = tokens = 0.0
+        since = time.perf_counter()
+        while self.step < self.recipe.steps:
+            corpus, rows = next(batches)
+            batch = self.train[corpus].batch(rows, self.vocabulary.bos, self.vocabulary.pad)
+            loss, count = self._train_on(batch)
+            loss_sum, tokens = loss_sum + loss, tokens + count
+            self.step += 1
+            if self.step % 50 == 0 or self.step == self.recipe.steps:
+                speed = tokens / (time.perf_counter() - since)
+                mean = loss_sum / tokens
+                self._journal(step=self.step, loss=mean, tokens_per_second=speed, tokens=tokens)
+                yield f"loss {mean:.3f}  {speed:.0f} tokens/s"
+                loss_sum = tokens = 0.0
+                since = time.perf_counter()
+            if self.step % self.recipe.checkpoint_every == 0 or self.step == self.recipe.steps:
+                self._save()
+                self._journal(step=self.step, **self._dev_losses())
+                since = time.perf_counter()
+
+    def _train_on(self, batch: Batch) -> tuple[float, float]:
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed * 1_000_003 + self.step)
+        rows = len(batch.source)
+        k = torch.randint(recipe.lowest_k, recipe.highest_k + 1, (rows,))
+        k = torch.where(torch.rand(rows) < recipe.full, FULL, k)
+        self.model.train()
+        loss, plain, count = self._loss(batch, k, recipe.smoothing)
+        (loss / count).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimizer.clip)
+        share = rate_at(self.step, recipe.steps, recipe.optimizer.warmup, recipe.optimizer.decay)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["full_rate"] * share
+            optimizer.step()
+            optimizer.zero_grad()
+        return float(plain), float(count)
+
+    def _loss(self, batch: Batch, k: Tensor, smoothing: float) -> tuple[Tensor, Tensor, int]:
+        source, shifted, target, k = (
+            x.to(self.device) for x in (batch.source, batch.shifted, batch.target, k)
+        )
+        v = self.vocabulary
+        visible = visible_pieces(source, shifted, self.ends_word, k, v.pad, v.eos)
+        kept = target != v.pad
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            x = self.model(source, shifted, visible)[kept]
+            loss, plain = SmoothedCrossEntropy.apply(
+                x, self.model.embedding.weight, target[kept], smoothing
+            )
+        return loss, plain, int(kept.sum())
+
+    @torch.no_grad()
+    def _dev_losses(self) -> dict[str, float]:
+        self.model.eval()
+        losses: dict[str, float] = {}
+        for corpus, pairs in zip(self.recipe.dev, self.dev, strict=True):
+            for k in (1, 3, 7, FULL):
+                total = count = 0.0
+                for rows in np.array_split(np.arange(len(pairs)), max(1, len(pairs) // 100)):
+                    batch = pairs.batch(rows, self.vocabulary.bos, self.vocabulary.pad)
+                    _, plain, n = self._loss(batch, torch.full((len(rows),), k), 0.0)
+                    total, count = total + float(plain), count + n
+                name = "full" if k == FULL else f"wait-{k}"
+                losses[f"{corpus.path} {name}"] = total / count
+        return losses
+
+    def _vocabulary(self, pairs: list[tuple[str, str]]) -> Vocabulary:
+        path = self.folder / "vocabulary.model"
+        if path.exists():
+            return Vocabulary.load(path)
+        rng = np.random.default_rng(self.recipe.seed)
+        some = rng.permutation(len(pairs))[: self.recipe.vocabulary_lines // 2]
+        lines = [line for i in some for line in pairs[i]]
+        return Vocabulary.train(lines, self.recipe.vocabulary, path)
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        settings = self.recipe.optimizer
+        layers = [p for n, p in self.model.named_parameters() if p.dim() == 2 and "embedding" not in n]
+        others = [p for n, p in self.model.named_parameters() if p.dim() != 2 or "embedding" in n]
+        muon = torch.optim.Muon(
+            layers,
+            lr=settings.rate,
+            weight_decay=settings.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        adam = torch.optim.AdamW(
+            others, lr=settings.embedding_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True
+        )
+        for optimizer, rate in ((muon, settings.rate), (adam, settings.embedding_rate)):
+            optimizer.param_groups[0]["full_rate"] = rate
+        return [muon, adam]
+
+    def _save(self) -> None:
+        extra = {f"optimizer-{i}": _flatten(o) for i, o in enumerate(self.optimizers)}
+        folder = self.folder / f"step-{self.step}"
+        checkpoint.save(folder, self.config, self.vocabulary, self.model.state_dict(), extra)
+        for old in self.checkpoints()[: -self.recipe.keep]:
+            checkpoint.remove(old)
+
+    def _restore(self, folder: Path) -> None:
+        self.model.load_state_dict(load_file(folder / "model.safetensors"))
+        for i, optimizer in enumerate(self.optimizers):
+            _unflatten(optimizer, load_file(folder / f"optimizer-{i}.safetensors"))
+        self.step = int(folder.name.removeprefix("step-"))
+
+    def _finish(self) -> Path:
+        states = [load_file(p / "model.safetensors") for p in self.checkpoints()]
+        result = self.folder / "averaged"
+        checkpoint.save(result, self.config, self.vocabulary, average(states))
+        return result
+
+    def _journal(self, **record: float) -> None:
+        with (self.folder / "journal.jsonl").open("a") as file:
+            file.write(json.dumps({"time": time.time(), **record}) + "\n")
+
+
+def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"{i}/{k}": torch.as_tensor(v) for i, values in state.items() for k, v in values.items()}
+
+
+def _unflatten(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in flat.items():
+        number, key = name.split("/")
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description} {task.completed:.0f}/{task.total:.0f}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+    )

@@ -1,0 +1,109 @@
+"""The library's front door: load a model, open sessions, feed source, get events.
+
+It couples an engine with the sessions of one program. Servers and evaluation drive the engine themselves.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from streamtrans import pretrained
+from streamtrans.engine import Engine, Session
+from streamtrans.messages import Command, End, Event, Flush, SetPolicy, Text
+from streamtrans.models import checkpoint
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class DeviceError(ValueError):
+    """A device or dtype this machine does not have."""
+
+
+def load_engine(
+    model: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    max_sessions: int = 64,
+    max_batch: int = 128,
+) -> Engine:
+    """An engine over an embedded model (by name) or a checkpoint (by folder).
+
+    device: auto (CUDA where there is one), cpu or cuda. dtype: auto (float32 on the CPU, float16 on CUDA), float32,
+    bfloat16 or float16. Raises UnknownModel, CheckpointError, DeviceError.
+    """
+    if device not in ("auto", "cpu", "cuda") or dtype not in ("auto", *DTYPES):
+        raise DeviceError(f"no device {device!r} with dtype {dtype!r}")
+    cuda = torch.cuda.is_available() if device != "cpu" else False
+    if device == "cuda" and not cuda:
+        raise DeviceError("no CUDA device here: use --device auto or cpu")
+    chosen = "cuda" if cuda else "cpu"
+    if dtype == "auto":
+        dtype = "float16" if cuda else "float32"
+    weights, vocabulary = checkpoint.load(pretrained.find(model), chosen, DTYPES[dtype])
+    return Engine(weights, vocabulary, max_sessions, max_batch)
+
+
+class LiveSession:
+    """One stream of a `Translator`. Each verb returns the events it caused."""
+
+    def __init__(self, engine: Engine, session: Session) -> None:
+        self._engine, self._session = engine, session
+
+    def feed(self, text: str, at: float | None = None) -> list[Event]:
+        """Source text, in pieces of any size; white space completes a word. at: source clock in ms."""
+        return self._do(Text(text, at))
+
+    def flush(self) -> list[Event]:
+        """Finish the open segment."""
+        return self._do(Flush())
+
+    def set_policy(self, policy: str) -> list[Event]:
+        """Another policy from here on. Raises PolicyError."""
+        return self._do(SetPolicy(policy))
+
+    def end(self) -> list[Event]:
+        """No more source; the last event is Done."""
+        return self._do(End())
+
+    def close(self) -> None:
+        """Give up: drop what is left."""
+        self._engine.close(self._session)
+
+    def _do(self, command: Command) -> list[Event]:
+        self._engine.feed(self._session, command)
+        events: list[Event] = []
+        while self._engine.ready:
+            events += [e for session, e in self._engine.tick() if session is self._session]
+        return events
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Translator:
+    """A loaded model. `open` as many sessions as there are slots."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def open(self, policy: str | None = None) -> LiveSession:
+        """A new stream. Raises PolicyError, EngineFull."""
+        return LiveSession(self.engine, self.engine.open(policy))
+
+
+def load(
+    model: str = "en-fr", device: str = "auto", dtype: str = "auto", max_sessions: int = 64
+) -> Translator:
+    """Load a model: `t = load("en-fr"); s = t.open(policy="wait-3"); s.feed("I am ")`. See `load_engine`."""
+    return Translator(load_engine(model, device, dtype, max_sessions))

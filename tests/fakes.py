@@ -1,0 +1,82 @@
+"""Toys for tests: a vocabulary learned from a few made-up sentences and a tiny model with random weights."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from streamtrans.engine import Engine, Session
+from streamtrans.messages import Command, Event
+from streamtrans.models.config import ModelConfig
+from streamtrans.models.model import Model
+from streamtrans.text.vocabulary import Vocabulary
+
+WORDS = (
+    "the one old young small quiet green house boat river student teacher reads writes sees finds takes gives and or"
+    " with under over near slowly often today tomorrow never book letter window door garden bread water light"
+).split()
+
+
+def sentences(count: int, seed: int = 0, longest: int = 12) -> list[str]:
+    """Sentences of made-up sense, each ending in a full stop."""
+    g = torch.Generator().manual_seed(seed)
+    result = []
+    for _ in range(count):
+        length = int(torch.randint(2, longest + 1, (), generator=g))
+        picks = torch.randint(len(WORDS), (length,), generator=g).tolist()
+        result.append(" ".join(WORDS[i] for i in picks) + ".")
+    return result
+
+
+@functools.cache
+def vocabulary() -> Vocabulary:
+    """A joint vocabulary of 340 pieces."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Vocabulary.train(sentences(400), 340, Path(folder) / "toy.model")
+
+
+class ToyModel(Model):
+    """Likes one piece after another of the vocabulary best, the source has a say, and never writes single bytes."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        scores = F.linear(x, self.embedding.weight.roll(37, 0))
+        scores[..., 4:260] = -torch.inf
+        return scores
+
+
+def model(seed: int = 0, **changes: object) -> Model:
+    """A tiny model in float64, so that batches of any size round alike; random weights translate nothing."""
+    torch.manual_seed(seed)
+    values: dict[str, object] = dict(
+        name="toy", source="en", target="fr", vocabulary=vocabulary().size, dim=32, heads=2, hidden=48,
+        encoder_layers=2, decoder_layers=2, window=64, memory=96, words=24, dropout=0.0,
+    )
+    toy = ToyModel(ModelConfig(**(values | changes))).double().eval()  # type: ignore[arg-type]
+    torch.nn.init.normal_(toy.embedding.weight, std=0.3)
+    return toy.requires_grad_(False)
+
+
+def engine(max_sessions: int = 16, max_batch: int = 8, seed: int = 0, **changes: object) -> Engine:
+    """An engine over a tiny model."""
+    return Engine(model(seed, **changes), vocabulary(), max_sessions, max_batch)
+
+
+def run(engine: Engine) -> dict[Session, list[Event]]:
+    """Tick until there is nothing to do; the events of each session."""
+    events: dict[Session, list[Event]] = {}
+    while engine.ready:
+        for session, event in engine.tick():
+            events.setdefault(session, []).append(event)
+    return events
+
+
+def speak(engine: Engine, session: Session, *commands: Command) -> list[Event]:
+    """Feed one session and run; its events."""
+    for command in commands:
+        engine.feed(session, command)
+    return run(engine).get(session, [])

@@ -1,0 +1,208 @@
+"""An engine that upper-cases: the API of `streamtrans.engine.Engine` without a model.
+
+It reads and writes under wait-k, closes a segment with a word that ends in a full stop, and can be
+told to fail. It knows no threads and no clock, like the engine it stands for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+
+from streamtrans.engine import EngineFull, SessionError
+from streamtrans.messages import (
+    Changed,
+    Command,
+    Done,
+    End,
+    Error,
+    Event,
+    Flush,
+    Mark,
+    Marked,
+    Segment,
+    SetPolicy,
+    Source,
+    Target,
+    Text,
+)
+from streamtrans.policy import PolicyError
+
+LONGEST_WORD = 64
+BOOM = "boom"  # a source word that makes its batch fail
+CRASH = "crash"  # a source word that makes the whole engine fail
+
+
+@dataclass(frozen=True)
+class FakeModel:
+    name: str = "en-fr"
+    source: str = "en"
+    target: str = "fr"
+    kind: str = "text"
+
+
+def wait_k(policy: str) -> int:
+    if not (match := re.fullmatch(r"wait-([1-9]\d*)", policy)):
+        raise PolicyError(f"policy {policy!r} is not wait-k")
+    return int(match[1])
+
+
+class FakeSession:
+    """Words in, capital words out."""
+
+    def __init__(self, policy: str) -> None:
+        self.k = wait_k(policy)
+        self.policy = policy
+        self.paused = False
+        self.closed = False
+        self.queue: deque[tuple[str, float] | Flush | Mark | SetPolicy | End] = deque()
+        self.half = ""
+        self.pending: deque[tuple[str, float]] = deque()  # READ and not yet written
+        self.flushing = False
+        self.seq = self.read = self.written = 0
+        self.at = 0.0
+        self.open_words = 0
+
+    @property
+    def backlog(self) -> int:
+        return sum(isinstance(item, tuple) for item in self.queue)
+
+    def next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
+
+    def feed(self, command: Command) -> None:
+        if self.closed or any(isinstance(item, End) for item in self.queue):
+            raise SessionError("bad_order", "the session has ended")
+        if isinstance(command, Text):
+            assert command.at is not None
+            pieces = re.split(r"\s", self.half + command.text)
+            self.half = pieces.pop()
+            if any(len(piece) > LONGEST_WORD for piece in (*pieces, self.half)):
+                raise SessionError("bad_text", f"a word holds at most {LONGEST_WORD} characters")
+            self.queue.extend((piece, command.at) for piece in pieces if piece)
+            self.at = command.at
+            return
+        if isinstance(command, SetPolicy):
+            wait_k(command.policy)
+        if isinstance(command, (Flush, End)) and self.half:
+            self.queue.append((self.half, self.at))
+            self.half = ""
+        self.queue.append(command)
+
+    @property
+    def ready(self) -> bool:
+        return (
+            not self.paused
+            and not self.closed
+            and bool(self.queue or self.must_write or self.flushing)
+        )
+
+    @property
+    def must_write(self) -> bool:
+        return bool(self.pending) and (self.flushing or len(self.pending) >= self.k)
+
+    def step(self) -> list[Event]:
+        """One WRITE if the policy wants it, else one READ or one command."""
+        if self.must_write:
+            return self.write()
+        if self.flushing:
+            self.flushing = False
+            self.open_words = 0
+            return [Segment(self.next_seq(), self.read, self.written)]
+        item = self.queue.popleft()
+        if isinstance(item, tuple):
+            return self.read_word(*item)
+        if isinstance(item, Mark):
+            return [Marked(self.next_seq(), item.id)]
+        if isinstance(item, SetPolicy):
+            self.k = wait_k(item.policy)
+            return [Changed(self.next_seq(), item.policy, self.read)]
+        if self.open_words:
+            self.flushing = True
+            self.queue.appendleft(item)
+            return []
+        if isinstance(item, Flush):
+            return []
+        self.closed = True
+        return [Done(self.next_seq(), self.read, self.written)]
+
+    def read_word(self, word: str, at: float) -> list[Event]:
+        self.pending.append((word, at))
+        self.last_read = at
+        self.read += 1
+        self.open_words += 1
+        self.flushing = word.endswith(".")
+        return [Source(self.next_seq(), word, self.read - 1, at)]
+
+    def write(self) -> list[Event]:
+        word, _ = self.pending.popleft()
+        self.written += 1
+        event = Target(self.next_seq(), word.upper(), self.written - 1, self.read, self.last_read)
+        return [event]
+
+
+class FakeEngine:
+    """All ready sessions take one step in each tick, up to `batch` of them."""
+
+    def __init__(self, max_sessions: int = 64, batch: int = 64) -> None:
+        self.model = FakeModel()
+        self.default_policy = "wait-3"
+        self.max_sessions = max_sessions
+        self.batch = batch
+        self.sessions: list[FakeSession] = []
+        self.most_queued = 0
+
+    def open(self, policy: str | None = None) -> FakeSession:
+        if len(self.sessions) >= self.max_sessions:
+            raise EngineFull(f"all {self.max_sessions} sessions are taken")
+        session = FakeSession(policy or self.default_policy)
+        self.sessions.append(session)
+        return session
+
+    def feed(self, session: FakeSession, command: Command) -> None:
+        session.feed(command)
+        self.most_queued = max(self.most_queued, len(session.queue))
+
+    def pause(self, session: FakeSession, paused: bool) -> None:
+        session.paused = paused
+
+    def close(self, session: FakeSession) -> None:
+        session.closed = True
+        if session in self.sessions:
+            self.sessions.remove(session)
+
+    @property
+    def ready(self) -> bool:
+        return any(session.ready for session in self.sessions)
+
+    def tick(self) -> list[tuple[FakeSession, Event]]:
+        batch = [session for session in self.sessions if session.ready][: self.batch]
+        events: list[tuple[FakeSession, Event]] = []
+        for session in batch:
+            self.sessions.remove(session)
+            events += ((session, event) for event in self.step(session))
+            if not session.closed:
+                self.sessions.append(session)  # the others come first next time
+        return events
+
+    def step(self, session: FakeSession) -> list[Event]:
+        head = session.queue[0] if session.queue else None
+        if isinstance(head, tuple) and head[0] == CRASH:
+            raise RuntimeError("the whole engine fails")
+        if isinstance(head, tuple) and head[0] == BOOM:
+            session.closed = True
+            return [Error("internal", "the batch failed")]
+        return session.step()
+
+
+class GatedEngine(FakeEngine):
+    """Has always something to do and does it only while the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = True
+
+    def tick(self) -> list[tuple[FakeSession, Event]]:
+        return super().tick() if self.gate else []
