@@ -1,11 +1,11 @@
 """Streaming simultaneous translation: source goes in as it is produced, translated words come out meanwhile.
 
-    import streamtrans
-    translator = streamtrans.load("en-fr")
-    session = translator.open(policy="wait-3")
-    for event in session.feed("I am a "):
-        print(event)
-    session.end()
+import streamtrans
+translator = streamtrans.load("en-fr")
+session = translator.open(policy="wait-3")
+for event in session.feed("I am a "):
+    print(event)
+session.end()
 """
 
 from __future__ import annotations

@@ -50,24 +50,25 @@ class WaitK:
     """Wait-k (Ma et al. 2019, eq. 2): target word w + 1 is written once w + k source words are READ.
 
     catch_up c writes one more word each 1/c words (their section 3.2), for targets longer than the source: the schedule
-    is then w + k - floor(c w).
+    is then w + k - floor(c (w + 1)). c has four decimals at most.
     """
 
     k: int
     catch_up: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.k < 1 or not 0 <= self.catch_up < 1:
-            raise PolicyError(f"wait-k needs k of 1 or more and 0 <= catch-up < 1: {self}")
+        if self.k < 1 or not 0 <= self.catch_up < 1 or round(self.catch_up, 4) != self.catch_up:
+            raise PolicyError(f"wait-k needs k >= 1 and 0 <= c < 1 with four decimals: {self}")
 
     @property
     def name(self) -> str:
         """`wait-3`, or `wait-3:0.1` with catch-up."""
-        return f"wait-{self.k}" + (f":{self.catch_up:g}" if self.catch_up else "")
+        return f"wait-{self.k}" + (f":{self.catch_up:.4f}".rstrip("0") if self.catch_up else "")
 
     def decide(self, progress: Progress) -> Action:
         """WRITE as soon as the schedule allows the next word."""
-        needed = self.k + progress.written - math.floor(self.catch_up * progress.written)
+        ahead = math.floor(self.catch_up * (progress.written + 1) + 1e-9)
+        needed = self.k + progress.written - ahead
         return Action.WRITE if progress.ended or progress.read >= needed else Action.READ
 
 

@@ -31,7 +31,7 @@ def load_engine(
 ) -> Engine:
     """An engine over an embedded model (by name) or a checkpoint (by folder).
 
-    device: auto (CUDA where there is one), cpu or cuda. dtype: auto (float32 on the CPU, float16 on CUDA), float32,
+    device: auto (CUDA where there is one), cpu or cuda. dtype: auto (float32 on the CPU, bfloat16 on CUDA), float32,
     bfloat16 or float16. Raises UnknownModel, CheckpointError, DeviceError.
     """
     if device not in ("auto", "cpu", "cuda") or dtype not in ("auto", *DTYPES):
@@ -41,7 +41,7 @@ def load_engine(
         raise DeviceError("no CUDA device here: use --device auto or cpu")
     chosen = "cuda" if cuda else "cpu"
     if dtype == "auto":
-        dtype = "float16" if cuda else "float32"
+        dtype = "bfloat16" if cuda else "float32"
     weights, vocabulary = checkpoint.load(pretrained.find(model), chosen, DTYPES[dtype])
     return Engine(weights, vocabulary, max_sessions, max_batch)
 

@@ -1,4 +1,4 @@
-"""Every test: one thread (more threads only wait for each other on small tensors), and helpers of this folder importable."""
+"""Every test: one thread (on small tensors more only wait for each other), helpers importable."""
 
 from __future__ import annotations
 

@@ -53,8 +53,19 @@ def model(seed: int = 0, **changes: object) -> Model:
     """A tiny model in float64, so that batches of any size round alike; random weights translate nothing."""
     torch.manual_seed(seed)
     values: dict[str, object] = dict(
-        name="toy", source="en", target="fr", vocabulary=vocabulary().size, dim=32, heads=2, hidden=48,
-        encoder_layers=2, decoder_layers=2, window=64, memory=96, words=24, dropout=0.0,
+        name="toy",
+        source="en",
+        target="fr",
+        vocabulary=vocabulary().size,
+        dim=32,
+        heads=2,
+        hidden=48,
+        encoder_layers=2,
+        decoder_layers=2,
+        window=64,
+        memory=96,
+        words=24,
+        dropout=0.0,
     )
     toy = ToyModel(ModelConfig(**(values | changes))).double().eval()  # type: ignore[arg-type]
     torch.nn.init.normal_(toy.embedding.weight, std=0.3)

@@ -38,7 +38,7 @@ def test_what_is_no_policy_is_refused_in_a_few_words(name: str) -> None:
 
 @pytest.mark.parametrize(("k", "catch_up"), [(0, 0.0), (-1, 0.0), (3, 1.0), (3, -0.1)])
 def test_what_cannot_be_built(k: int, catch_up: float) -> None:
-    with pytest.raises(PolicyError, match="k of 1 or more"):
+    with pytest.raises(PolicyError, match="k >= 1"):
         WaitK(k, catch_up)
 
 
@@ -64,17 +64,15 @@ def test_wait_k_is_its_equation(k: int, source: int, target: int) -> None:
 
 
 @pytest.mark.parametrize("catch_up", ["0.1", "0.2", "0.25", "0.5", "0.7", "0.9"])
-def test_catch_up_is_its_equation(catch_up: str) -> None:
-    """g_c(t) = min(k + t - 1 - floor(c t), |x|) in section 3.2; its t - 1 words are ours written,
-    and the catch-up begins one word later, so that wait-1 READs a word before it writes.
-    """
+def test_catch_up_is_its_schedule(catch_up: str) -> None:
+    """w + k - floor(c (w + 1)) words READ before word w + 1, in exact arithmetic, up to |x|."""
     exact = Fraction(catch_up)
-    expected = [min(3 + w - floor(exact * w), 200) for w in range(300)]
+    expected = [min(3 + w - floor(exact * (w + 1)), 200) for w in range(300)]
     assert schedule(WaitK(3, float(catch_up)), 200, 300) == expected
 
 
 def test_catch_up_with_wait_1_never_writes_before_it_reads() -> None:
-    assert schedule(WaitK(1, 0.5), 4, 10) == [1, 2, 2, 3, 3, 4, 4, 4, 4, 4]
+    assert schedule(WaitK(1, 0.5), 4, 10) == [1, 1, 2, 2, 3, 3, 4, 4, 4, 4]
 
 
 def test_after_the_end_there_is_nothing_but_writing() -> None:

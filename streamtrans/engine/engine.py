@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 
 from streamtrans import policy as policies
 from streamtrans.engine.scheduler import Batch, schedule
-from streamtrans.engine.session import READ_PIECES, Limits, Session
+from streamtrans.engine.session import Limits, Session
 from streamtrans.engine.slots import Slots
 from streamtrans.messages import Command, Event
 from streamtrans.models.model import Model
 from streamtrans.policy import Action
 from streamtrans.text.vocabulary import Vocabulary
 
+SMALL_READ = 8  # sessions in one READ up to which a second encoder step costs more than padding
 log = logging.getLogger(__name__)
 
 
@@ -115,14 +117,19 @@ class Engine:
             self._run_write(batch.sessions)
 
     def _run_read(self, sessions: Sequence[Session]) -> None:
-        words = [session.take_read() for session in sessions]
-        longest = max(map(len, words))
+        """Words of like length go together: most have one piece, and padding them to the longest costs more."""
+        words = sorted(((s.take_read(), s) for s in sessions), key=lambda pair: len(pair[0]))
+        few = len(words) <= SMALL_READ
+        for _, alike in groupby(words, key=lambda w: 0 if few else len(w[0]).bit_length()):
+            self._read_alike(list(alike))
+
+    def _read_alike(self, words: list[tuple[list[int], Session]]) -> None:
+        longest = max(len(word) for word, _ in words)
         pad = self.vocabulary.pad
-        pieces = self._tensor([word + [pad] * (longest - len(word)) for word in words])
-        rows = self._rows(sessions)
-        state = self._slots.take(rows)
-        lengths = None if longest == 1 else self._tensor([len(word) for word in words])
-        self._slots.put(rows, self._model.read(pieces, state, lengths))
+        pieces = self._tensor([word + [pad] * (longest - len(word)) for word, _ in words])
+        lengths = None if longest == 1 else self._tensor([len(word) for word, _ in words])
+        rows = self._rows([session for _, session in words])
+        self._slots.put(rows, self._model.read(pieces, self._slots.take(rows), lengths))
 
     def _run_write(self, sessions: Sequence[Session]) -> None:
         rows = self._rows(sessions)

@@ -212,9 +212,7 @@ class Session:
         if word is None:
             return
         self.events.append(
-            Target(
-                self.next_seq(), word, self._target_words, self._source_words, self._read_clock
-            )
+            Target(self.next_seq(), word, self._target_words, self._source_words, self._read_clock)
         )
         self._target_words += 1
 

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -31,7 +32,7 @@ def save(
     weights: dict[str, Tensor],
     extra: dict[str, dict[str, Tensor]] | None = None,
 ) -> None:
-    """Write a checkpoint atomically: whoever reads `folder` sees the old one or the new one."""
+    """Write a checkpoint that is whole or not there: a stop half way leaves the old one, at worst as `.gone`."""
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -43,9 +44,12 @@ def save(
     for path in draft.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
+    gone = folder.with_name(folder.name + ".gone")
+    shutil.rmtree(gone, ignore_errors=True)
     if folder.exists():
-        remove(folder)
+        folder.rename(gone)
     draft.rename(folder)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def load(
@@ -57,7 +61,7 @@ def load(
         config = build(ModelConfig, values, str(folder / "config.json"))
         vocabulary = Vocabulary.load(folder / "vocabulary.model")
         weights = load_file(folder / "model.safetensors")
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is no checkpoint: {error}") from error
     with torch.device("meta"):
         model = Model(config)
@@ -74,5 +78,6 @@ def load(
 def remove(folder: Path) -> None:
     """Delete a checkpoint so that a stop half way leaves nothing that looks whole."""
     gone = folder.with_name(folder.name + ".gone")
+    shutil.rmtree(gone, ignore_errors=True)
     folder.rename(gone)
     shutil.rmtree(gone)

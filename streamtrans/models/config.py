@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
+
 C = TypeVar("C")
 
 
@@ -14,13 +16,15 @@ class ConfigError(ValueError):
 
 
 def build(cls: type[C], values: dict[str, Any], where: str) -> C:
-    """A frozen dataclass from a table of values. Raises ConfigError on an unknown or a missing key."""
+    """A frozen dataclass from a table of values. Raises ConfigError: a key unknown, missing or of a wrong type."""
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - set(known)):
-        raise ConfigError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(known)}")
+        raise ConfigError(
+            f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(known)}"
+        )
     try:
-        return cls(**values)
-    except TypeError as error:
+        return msgspec.convert(values, cls, from_attributes=True)
+    except (TypeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 

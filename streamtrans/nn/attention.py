@@ -72,8 +72,7 @@ class CausalAttention(Streaming[KeyValueCache]):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
         time = torch.arange(x.shape[1], device=x.device)
-        query, key, value = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
-        query, key = rotate(query, time), rotate(key, time)
+        query, key, value = self._project(x, time)
         behind = time[:, None] - time
         return self.out(attend(query, key, value, (behind >= 0) & (behind < self.window)))
 
@@ -89,19 +88,21 @@ class CausalAttention(Streaming[KeyValueCache]):
         if x.shape[1] > self.piece:
             raise ValueError(f"a step takes at most {self.piece} positions, not {x.shape[1]}")
         now = state.length[:, None] + torch.arange(x.shape[1], device=x.device)  # (B, T)
-        query, key, value = self.qkv(x).chunk(3, dim=-1)
-        key = merge_heads(rotate(split_heads(key, self.heads), now))
-        state = state.append(key, value, lengths)
+        query, key, value = self._project(x, now)
+        state = state.append(merge_heads(key), merge_heads(value), lengths)
         keys, values, position = state.read()
         behind = now[:, :, None] - position[:, None]  # (B, T, S)
         mask = (position[:, None] >= 0) & (behind >= 0) & (behind < self.window)
         y = attend(
-            rotate(split_heads(query, self.heads), now),
-            split_heads(keys, self.heads),
-            split_heads(values, self.heads),
-            mask[:, None],
+            query, split_heads(keys, self.heads), split_heads(values, self.heads), mask[:, None]
         )
         return self.out(y), state
+
+    def _project(self, x: Tensor, position: Tensor) -> tuple[Tensor, ...]:
+        """Query and key, rotated to their positions in one go, and value: three of (B, H, T, Dh)."""
+        both, value = self.qkv(x).split((2 * x.shape[-1], x.shape[-1]), dim=-1)
+        query, key = rotate(split_heads(both, 2 * self.heads), position).chunk(2, dim=1)
+        return query, key, split_heads(value, self.heads)
 
 
 class CrossAttention(nn.Module):

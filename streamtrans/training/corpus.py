@@ -20,6 +20,8 @@ from streamtrans.text.normalize import glue, normalize
 from streamtrans.text.vocabulary import Vocabulary
 from streamtrans.training.recipe import Corpus
 
+RECIPES = Path(__file__).parent / "recipes"
+
 
 def _open(path: Path) -> IO[str]:
     if path.suffix == ".xz":
@@ -27,20 +29,33 @@ def _open(path: Path) -> IO[str]:
     return path.open(encoding="utf-8")
 
 
+def plain(source: str, target: str) -> tuple[str, str]:
+    """A pair without final punctuation, the source without capitals, the target without its initial one.
+
+    The initial of the target stays if the source has the same word (a name).
+    """
+    name = target.split()[0] in source.split()
+    source, target = source.rstrip(".!?").lower(), target.rstrip(" .!?")
+    return source, target if name else target[:1].lower() + target[1:]
+
+
 def read_pairs(folder: Path, corpus: Corpus) -> list[tuple[str, str]]:
     """Normalised, distinct pairs; pairs that are too long or of very unlike length are left out."""
     pairs: dict[tuple[str, str], None] = {}
     try:
-        with _open(folder / corpus.path) as lines:
+        path = folder / corpus.path
+        with _open(path if path.exists() else RECIPES / corpus.path) as lines:
             for number, line in enumerate(lines, 1):
                 columns = line.rstrip("\n").split("\t")
                 if len(columns) < 2:
                     raise ConfigError(f"{corpus.path}, line {number}: no TAB")
                 source, target = (" ".join(glue(normalize(c)).split()) for c in columns[:2])
+                if corpus.plain and target:
+                    source, target = plain(source, target)
                 m, n = len(source.split()), len(target.split())
                 if 0 < m <= corpus.words and 0 < n <= 2 * m + 5 and m <= 2 * n + 5:
                     pairs[source, target] = None
-    except OSError as error:
+    except (OSError, UnicodeDecodeError, lzma.LZMAError) as error:
         raise ConfigError(f"{folder / corpus.path}: {error}") from error
     return list(pairs)
 
@@ -57,9 +72,16 @@ class Batch:
 class Pairs:
     """Encoded pairs, flat in memory."""
 
-    def __init__(self, sources: Sequence[list[int]], targets: Sequence[list[int]], eos: int) -> None:
-        self.lengths = np.array([(len(s) + 1, len(t) + 1) for s, t in zip(sources, targets, strict=True)])
-        flat = [np.array([*s, eos, *t, eos], dtype=np.int32) for s, t in zip(sources, targets, strict=True)]
+    def __init__(
+        self, sources: Sequence[list[int]], targets: Sequence[list[int]], eos: int
+    ) -> None:
+        self.lengths = np.array(
+            [(len(s) + 1, len(t) + 1) for s, t in zip(sources, targets, strict=True)]
+        )
+        flat = [
+            np.array([*s, eos, *t, eos], dtype=np.int32)
+            for s, t in zip(sources, targets, strict=True)
+        ]
         self.starts = np.concatenate(([0], np.cumsum(self.lengths.sum(1))))
         self.flat = np.concatenate(flat)
 
@@ -89,7 +111,9 @@ class Pairs:
         return Batch(*(torch.from_numpy(x) for x in (source, shifted, target)))
 
 
-def cut(lengths: np.ndarray, order: np.ndarray, tokens: int, rng: np.random.Generator) -> list[np.ndarray]:
+def cut(
+    lengths: np.ndarray, order: np.ndarray, tokens: int, rng: np.random.Generator
+) -> list[np.ndarray]:
     """Cut an order of pairs into batches of at most `tokens` target pieces, alike in length to waste no padding.
 
     Pairs are sorted within pools of some hundred batches, so that an epoch stays mixed.
@@ -107,13 +131,13 @@ def cut(lengths: np.ndarray, order: np.ndarray, tokens: int, rng: np.random.Gene
                 start, wider = i, int(lengths[row].max())
             widest = wider
         batches.append(rows[start:])
-    rng.shuffle(batches)  # type: ignore[arg-type]
+    rng.shuffle(batches)
     return batches
 
 
-def endless(pairs: Sequence[Pairs], repeats: Sequence[int], tokens: int, seed: int, skip: int) -> Iterator[
-    tuple[int, np.ndarray]
-]:
+def endless(
+    pairs: Sequence[Pairs], repeats: Sequence[int], tokens: int, seed: int, skip: int
+) -> Iterator[tuple[int, np.ndarray]]:
     """(corpus, rows) of each step for ever, from step `skip` on; the same for the same seed."""
     step, epoch = 0, 0
     while True:

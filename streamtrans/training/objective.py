@@ -61,7 +61,9 @@ class SmoothedCrossEntropy(torch.autograd.Function):
                 plain -= hit
                 loss -= (1 - smoothing) * hit + smoothing * logits.mean(1).sum()
                 logits.exp_().sub_(smoothing / logits.shape[1])
-                logits.scatter_add_(1, gold, torch.full_like(gold, smoothing - 1, dtype=logits.dtype))
+                logits.scatter_add_(
+                    1, gold, torch.full_like(gold, smoothing - 1, dtype=logits.dtype)
+                )
                 grad = logits.to(low)
                 grad_x[part] = (grad @ table).to(x.dtype)
                 grad_weight += (grad.T @ rows).to(weight.dtype)

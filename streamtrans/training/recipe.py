@@ -14,12 +14,14 @@ from streamtrans.models.config import ConfigError, build
 class Corpus:
     """A file of pairs, source TAB target (further columns are ignored), plain or .xz, in the data folder.
 
-    repeat: how often an epoch holds it. words: the longest source kept.
+    A path that is not there is looked for beside the shipped recipes. repeat: how often an epoch holds it. words: the
+    longest source kept. plain: as people type and recognisers write, without capitals and final punctuation.
     """
 
     path: str
     repeat: int = 1
     words: int = 60
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,16 @@ class Recipe:
     seed: int = 1
     checkpoint_every: int = 500
     keep: int = 5
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe file, or one that is shipped, by its name without `.toml`. Raises ConfigError."""
+    shipped = Path(__file__).parent / "recipes"
+    for path in (Path(name), shipped / f"{name}.toml"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(p.stem for p in shipped.glob("*.toml")))
+    raise ConfigError(f"no recipe {name!r}: shipped are {known}, or give a file")
 
 
 def load_recipe(path: Path) -> Recipe:

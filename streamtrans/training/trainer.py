@@ -44,7 +44,9 @@ class Trainer:
         train = [read_pairs(data, corpus) for corpus in recipe.train]
         self.vocabulary = self._vocabulary([p for pairs in train for p in pairs])
         self.train = [Pairs.encode(pairs, self.vocabulary) for pairs in train]
-        self.dev = [Pairs.encode(read_pairs(data, c)[:DEV_PAIRS], self.vocabulary) for c in recipe.dev]
+        self.dev = [
+            Pairs.encode(read_pairs(data, c)[:DEV_PAIRS], self.vocabulary) for c in recipe.dev
+        ]
         values = {**recipe.model, "vocabulary": self.vocabulary.size}
         self.config = build(ModelConfig, values, f"{recipe.name}: model")
         torch.manual_seed(recipe.seed)
@@ -150,7 +152,9 @@ class Trainer:
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         settings = self.recipe.optimizer
-        layers = [p for n, p in self.model.named_parameters() if p.dim() == 2 and "embedding" not in n]
+        layers = [
+            p for n, p in self.model.named_parameters() if p.dim() == 2 and "embedding" not in n
+        ]
         others = [p for n, p in self.model.named_parameters() if p.dim() != 2 or "embedding" in n]
         muon = torch.optim.Muon(
             layers,
@@ -191,7 +195,9 @@ class Trainer:
 
 def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     state = optimizer.state_dict()["state"]
-    return {f"{i}/{k}": torch.as_tensor(v) for i, values in state.items() for k, v in values.items()}
+    return {
+        f"{i}/{k}": torch.as_tensor(v) for i, values in state.items() for k, v in values.items()
+    }
 
 
 def _unflatten(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:

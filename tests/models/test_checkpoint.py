@@ -15,15 +15,22 @@ from streamtrans.models.checkpoint import CheckpointError
 from streamtrans.models.config import ConfigError, ModelConfig, build
 from streamtrans.models.model import Model
 
-SIZES = dict(dim=16, heads=2, hidden=24, encoder_layers=1, decoder_layers=1, window=8)
 
-
-def toy(seed: int = 0, **changes: int) -> Model:
+def toy(seed: int = 0, pieces: int = 0) -> Model:
     torch.manual_seed(seed)
-    pieces = vocabulary().size
-    return Model(
-        ModelConfig(name="toy", source="en", target="fr", vocabulary=pieces, **(SIZES | changes))
+    config = ModelConfig(
+        name="toy",
+        source="en",
+        target="fr",
+        vocabulary=pieces or vocabulary().size,
+        dim=16,
+        heads=2,
+        hidden=24,
+        encoder_layers=1,
+        decoder_layers=1,
+        window=8,
     )
+    return Model(config)
 
 
 def save(folder: Path, model: Model) -> None:
@@ -119,10 +126,14 @@ def change(folder: Path, **values: object) -> None:
         (lambda f: (f / "model.safetensors").unlink(), CheckpointError, "toy is no checkpoint"),
         (lambda f: (f / "vocabulary.model").unlink(), CheckpointError, "toy is no checkpoint"),
         (lambda f: (f / "config.json").write_text("{"), CheckpointError, "toy is no checkpoint"),
-        (lambda f: change(f, depth=3), ConfigError, "config.json: unknown key depth; known are"),
+        (
+            lambda f: change(f, depth=3),
+            CheckpointError,
+            "config.json: unknown key depth; known are",
+        ),
         (lambda f: change(f, hidden=32), CheckpointError, "does not fit its config"),
         (lambda f: change(f, decoder_layers=2), CheckpointError, "does not fit its config"),
-        (lambda f: change(f, dim=18), ConfigError, "multiple of 2 x heads"),
+        (lambda f: change(f, dim=18), CheckpointError, "multiple of 2 x heads"),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -140,9 +151,7 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
 
 
 def test_a_vocabulary_of_another_size_is_said(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    config = ModelConfig(name="toy", source="en", target="fr", vocabulary=10, **SIZES)
-    save(tmp_path / "toy", Model(config))
+    save(tmp_path / "toy", toy(pieces=10))
     with pytest.raises(CheckpointError, match=f"{vocabulary().size} pieces for 10 rows"):
         checkpoint.load(tmp_path / "toy")
 

@@ -16,17 +16,21 @@ ROWS, SOURCE, TARGET, VOCABULARY = 4, 11, 9, 17
 ANOTHER = 7
 
 
-def toy(**changes: int) -> Model:
+def toy() -> Model:
     """A small model in float64 whose logits differ clearly."""
     torch.manual_seed(0)
-    sizes = dict(dim=16, heads=2, hidden=24, encoder_layers=2, decoder_layers=2, window=5)
     config = ModelConfig(
         name="toy",
         source="en",
         target="fr",
         vocabulary=VOCABULARY,
+        dim=16,
+        heads=2,
+        hidden=24,
+        encoder_layers=2,
+        decoder_layers=2,
+        window=5,
         memory=SOURCE,
-        **(sizes | changes),
     )
     model = Model(config).double().eval()
     torch.nn.init.normal_(model.embedding.weight, std=0.5)
@@ -69,7 +73,7 @@ class Streams:
         self.pool.put(slots, state)
 
     def write(self, which: list[int], keep: list[bool]) -> None:
-        """A step that is not kept is one the engine does not count: an end of the target too soon."""
+        """A step not kept is one the engine does not count: an end of the target too soon."""
         rows = [self.rows[i] for i in which]
         slots = torch.tensor([row.slot for row in rows])
         previous = torch.stack([self.target[i, len(self.rows[i].visible)] for i in which])

@@ -30,7 +30,7 @@ def test_signs(typed: str, spelt: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.text(max_size=6), max_size=6))
 def test_a_line_is_its_words(words: list[str]) -> None:
-    """Training sees lines and a session sees words: the spelling must not look across white space."""
+    """Training sees lines, a session sees words: spelling must not look across white space."""
     assert normalize(" ".join(words)) == " ".join(normalize(word) for word in words)
 
 

@@ -86,7 +86,7 @@ def test_text_without_white_space_does_not_wait_for_ever() -> None:
     ],
 )
 def test_ends_a_sentence(word: str) -> None:
-    """`No.` is an answer far more often than a number, and it kept whole dialogues in one segment."""
+    """`No.` answers far more often than it numbers, and it kept dialogues in one segment."""
     assert ends_sentence(word)
 
 
@@ -123,7 +123,7 @@ def test_ends_a_sentence(word: str) -> None:
     ],
 )
 def test_does_not_end_a_sentence(word: str) -> None:
-    """A closing bracket or quote behind `etc.` or `U.S.` made a sentence end of the abbreviation."""
+    """A closing bracket or quote behind `etc.` or `U.S.` made it the end of a sentence."""
     assert not ends_sentence(word)
 
 

@@ -36,7 +36,7 @@ THIN = "\u202f"  # narrow no-break space
     ],
 )
 def test_french_sets_a_space_before_high_signs(word: str, shown: str) -> None:
-    """`2024?` and `"oui"?` were left as in English: only letters counted as something to set off."""
+    """`2024?` and `"oui"?` were left as in English: only a letter before a sign counted."""
     assert typography(word, "fr") == shown
     assert typography(word, "en") == word
 

@@ -1,4 +1,4 @@
-"""Pieces and words: what the engine counts in words, the model sees in pieces, and both must agree."""
+"""What the engine counts in words, the model sees in pieces, and both must agree."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+# make demo, make test: each sets up everything it needs. See CONTRIBUTING.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATA ?= data
+RUN ?= runs/bench
+export PYTHONUNBUFFERED := 1
+
+.PHONY: setup demo test check fix bench bench-load bench-lag bench-step scores train clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: setup
+	$(BIN)/streamtrans demo
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: bench-step bench-lag bench-load
+
+bench-step: setup
+	$(BIN)/python -m bench.step
+
+bench-lag: setup
+	$(BIN)/python -m bench.lag
+
+bench-load: setup
+	$(BIN)/python -m bench.load
+
+# The table of docs/scores.md; DATA holds the corpora as TSV.
+scores: setup
+	$(BIN)/python -m bench.scores --data $(DATA)
+
+train: setup
+	GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864 \
+	$(BIN)/streamtrans train en-fr-text --data $(DATA) --resume
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,5 @@
+"""`python -m streamtrans` is the `streamtrans` command."""
+
+from streamtrans.cli import main
+
+main()

@@ -1,0 +1,258 @@
+"""The `streamtrans` command. It knows options and what to print; the work is elsewhere and imported when needed."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from streamtrans.messages import Event
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+MODEL = Annotated[str, typer.Option(help="An embedded model, or the folder of a checkpoint.")]
+POLICY = Annotated[str, typer.Option(help="wait-3, wait-3:0.1 (with catch-up) or full.")]
+DEVICE = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+DTYPE = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+THREADS = Annotated[int, typer.Option(help="Threads of the model on the CPU.", min=1)]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _named_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """What a user can do something about is one line and exit code 2, not a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, OSError, RuntimeError) as error:
+            typer.echo(f"streamtrans: {error}", err=True)
+            raise typer.Exit(2) from error
+
+    return wrapped
+
+
+def _threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
+
+
+@app.command()
+@_named_errors
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [8765].")] = None,
+    model: MODEL = "en-fr",
+    config: Annotated[Path | None, typer.Option(help="TOML file of server options.")] = None,
+    max_sessions: Annotated[int | None, typer.Option(help="Sessions at once [1024].")] = None,
+    device: DEVICE = "auto",
+    dtype: DTYPE = "auto",
+    threads: THREADS = 1,
+) -> None:
+    """Serve a model over websocket until SIGTERM."""
+    from streamtrans_server import ServerConfig, run
+
+    from streamtrans.translator import load_engine
+
+    options = {"host": host, "port": port, "max_sessions": max_sessions}
+    settings = (
+        ServerConfig.from_toml(config, **options)
+        if config
+        else ServerConfig(**{k: v for k, v in options.items() if v is not None})  # type: ignore[arg-type]
+    )
+    _threads(threads)
+    run(load_engine(model, device, dtype, settings.max_sessions, max_batch=256), settings)
+
+
+@app.command()
+@_named_errors
+def translate(
+    model: MODEL = "en-fr",
+    policy: POLICY = "wait-3",
+    device: DEVICE = "auto",
+    dtype: DTYPE = "auto",
+    threads: THREADS = 1,
+) -> None:
+    """Translate standard input to standard output, live: a word is READ when white space follows it.
+
+    The end of a line finishes its translation; a line in is a line out.
+    """
+    from streamtrans.translator import load
+
+    _threads(threads)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with load(model, device, dtype, max_sessions=1).open(policy) as session:
+        line = _Line()
+        while True:
+            data = os.read(sys.stdin.fileno(), 65536)
+            for number, part in enumerate(decoder.decode(data, final=not data).split("\n")):
+                if number:
+                    line.show(session.flush())
+                    line.end()
+                line.show(session.feed(part))
+            if not data:
+                break
+        line.show(session.end())
+        if line.words:
+            line.end()
+
+
+class _Line:
+    """A line of output that grows by committed words."""
+
+    def __init__(self) -> None:
+        self.words = 0
+
+    def show(self, events: list[Event]) -> None:
+        from streamtrans.messages import Error, Target
+
+        for event in events:
+            if isinstance(event, Target):
+                sys.stdout.write(f" {event.text}" if self.words else event.text)
+                self.words += 1
+            elif isinstance(event, Error):
+                raise RuntimeError(f"{event.code}: {event.text}")
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        self.words = 0
+
+
+@app.command()
+@_named_errors
+def text(
+    file: Annotated[str, typer.Argument(help="A text file, or - for standard input.")],
+    url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8765/v1/translate",
+    policy: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
+    source: Annotated[str, typer.Option(help="Source language.")] = "en",
+    target: Annotated[str, typer.Option(help="Target language.")] = "fr",
+    pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,
+    fast: Annotated[bool, typer.Option(help="As fast as the server reads.")] = False,
+) -> None:
+    """Send a text through a server and show the translation as it comes, each word with its lag."""
+    import asyncio
+
+    from streamtrans_clients import pieces
+
+    from streamtrans.live import show
+
+    if file == "-":
+        source_text = pieces.typed(sys.stdin.fileno())
+    elif fast:
+        source_text = pieces.at_once(Path(file).read_text(encoding="utf-8"))
+    else:
+        source_text = pieces.paced(Path(file).read_text(encoding="utf-8"), pace)
+    asyncio.run(show(source_text, url, source, target, policy))
+
+
+@app.command()
+@_named_errors
+def demo(
+    policy: POLICY = "wait-3",
+    pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,
+) -> None:
+    """Start a server on a free port and stream a real text through it at speaking pace."""
+    from streamtrans.live import demonstrate
+
+    demonstrate(policy, pace)
+
+
+@app.command()
+@_named_errors
+def evaluate(
+    source: Annotated[Path, typer.Option(help="Source sentences, one a line.")],
+    target: Annotated[Path, typer.Option(help="Reference translations, one a line.")],
+    model: MODEL = "en-fr",
+    policy: POLICY = "wait-3",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write translations here.")] = None,
+    device: DEVICE = "auto",
+    dtype: DTYPE = "auto",
+    threads: THREADS = 2,
+) -> None:
+    """Translate a test set through the engine with a simulated clock; print quality and latency."""
+    import dataclasses
+
+    from streamtrans.evaluation.report import evaluate as run
+    from streamtrans.translator import load_engine
+
+    _threads(threads)
+    sources = source.read_text(encoding="utf-8").splitlines()
+    references = target.read_text(encoding="utf-8").splitlines()
+    engine = load_engine(model, device, dtype, max_sessions=256, max_batch=128)
+    report, translations = run(engine, sources, references, policy)
+    figures = dataclasses.asdict(report)
+    for name, figure in figures.items():
+        typer.echo(
+            f"{name:<15} {figure:.4g}" if isinstance(figure, float) else f"{name:<15} {figure}"
+        )
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n")
+    if output:
+        output.write_text("".join(f"{t.text}\n" for t in translations), encoding="utf-8")
+
+
+@app.command()
+@_named_errors
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or the name of one that is shipped.")
+    ],
+    data: Annotated[Path, typer.Option(help="Folder of the corpora.")] = Path("data"),
+    out: Annotated[Path | None, typer.Option(help="Folder of the run [runs/NAME].")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = False,
+    device: DEVICE = "auto",
+    threads: THREADS = 2,
+) -> None:
+    """Train a model: checkpoints and a journal go to the folder of the run."""
+    import torch
+
+    from streamtrans.training.recipe import find_recipe, load_recipe
+    from streamtrans.training.trainer import Trainer
+
+    _threads(threads)
+    chosen = load_recipe(find_recipe(recipe))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = out or Path("runs") / chosen.name
+    typer.echo(f"averaged model: {Trainer(chosen, data, folder, device).run(resume)}")
+
+
+@app.command()
+@_named_errors
+def models() -> None:
+    """List the embedded models: size, scores, and where the card is."""
+    from streamtrans import pretrained
+
+    for name in pretrained.names():
+        folder = pretrained.find(name)
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        size = (folder / "model.safetensors").stat().st_size / 1e6
+        typer.echo(
+            f"{name}  {config['source']} -> {config['target']}, {config['kind']}, {size:.1f} MB"
+        )
+        for row in json.loads((folder / "scores.json").read_text()):
+            typer.echo(
+                f"    {row['test']:<22} {row['policy']:<8} BLEU {row['bleu']:5.2f}"
+                f"  chrF {row['chrf']:5.2f}  AL {row['al']:5.2f}"
+            )
+        typer.echo(f"    card: {folder / 'README.md'}")
+
+
+def main() -> None:
+    """The entry point."""
+    app()
