@@ -50,9 +50,10 @@ class Encoder(Streaming[EncoderState]):
         self, x: Tensor, state: EncoderState, lengths: Tensor | None = None
     ) -> tuple[Tensor, EncoderState]:
         """(B, T, D), state -> (B, T, D), state."""
-        caches = []
-        for layer, cache in zip(self._stack(), state.layers, strict=True):
-            x, cache = layer.step(x, cache, lengths)
+        stack, caches = self._stack(), []
+        plan = stack[0].attention.plan(state.layers[0], x.shape[1], lengths)
+        for layer, cache in zip(stack, state.layers, strict=True):
+            x, cache = layer.step(x, cache, lengths, plan)
             caches.append(cache)
         return self.norm(x), EncoderState(tuple(caches))
 
@@ -108,15 +109,17 @@ class Model(nn.Module):
     def read(self, pieces: Tensor, state: ModelState, lengths: Tensor | None = None) -> ModelState:
         """One encoder step; its output joins the source memory of each decoder layer. pieces: (B, T)."""
         memory, encoder = self.encoder.step(self._embed(pieces), state.encoder, lengths)
+        cells = state.decoder[0].source.cells_for(pieces.shape[1], lengths)
         layers = zip(self._stack(), state.decoder, strict=True)
-        return ModelState(encoder, tuple(d.append(memory, s, lengths) for d, s in layers))
+        return ModelState(encoder, tuple(d.append(memory, s, lengths, cells) for d, s in layers))
 
     def write(self, previous: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """One decoder step. previous: (B,) the piece written last (bos at first) -> logits (B, V), state."""
         x = self._embed(previous[:, None])
-        layers = []
-        for layer, own in zip(self._stack(), state.decoder, strict=True):
-            x, own = layer.step(x, own)
+        stack, layers = self._stack(), []
+        plan = stack[0].plan(state.decoder[0], 1)
+        for layer, own in zip(stack, state.decoder, strict=True):
+            x, own = layer.step(x, own, plan)
             layers.append(own)
         logits = self.logits(self.decoder_norm(x[:, 0]))
         return logits, ModelState(state.encoder, tuple(layers))

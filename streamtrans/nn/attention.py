@@ -6,24 +6,39 @@ see comes in as a number.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamtrans.nn.cache import KeyValueCache
+from streamtrans.nn.cache import Cells, KeyValueCache, Seen
 from streamtrans.nn.streaming import Streaming
 
+ROTARY_BASE = 10_000.0
 
-def rotate(x: Tensor, position: Tensor, base: float = 10_000.0) -> Tensor:
-    """Rotary position embedding (Su et al. 2021, eq. 34). x: (B, H, T, Dh), position: (B, T) or (T,)."""
-    half = x.shape[-1] // 2
-    frequency = base ** (-torch.arange(half, device=x.device, dtype=torch.float64) / half)
+
+def angles(position: Tensor, dim: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the rotary embedding for heads of `dim`: (T,) -> (T, Dh/2), (B, T) -> (B, 1, T, Dh/2)."""
+    half = dim // 2
+    frequency = ROTARY_BASE ** (
+        -torch.arange(half, device=position.device, dtype=torch.float64) / half
+    )
     angle = position.to(torch.float64)[..., None] * frequency
     if angle.dim() == 3:
-        angle = angle[:, None]  # (B, 1, T, Dh/2)
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    a, b = x[..., :half], x[..., half:]
+        angle = angle[:, None]
+    return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding (Su et al. 2021, eq. 34) by given `angles`. x: (B, H, T, Dh)."""
+    a, b = x.chunk(2, dim=-1)
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
+
+
+def rotate(x: Tensor, position: Tensor) -> Tensor:
+    """`turn` by the angles of some positions. x: (B, H, T, Dh), position: (B, T) or (T,)."""
+    return turn(x, *angles(position, x.shape[-1], x.dtype))
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -36,22 +51,37 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+def hiding(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to scores so that only what a bool mask says is looked at: 0 or the lowest finite number, halved."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(
+        ~mask, torch.finfo(dtype).min / 2
+    )
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor) -> Tensor:
     """Scaled dot-product attention (Vaswani et al. 2017, eq. 1), heads merged.
 
-    query: (B, H, T, Dh), key, value: (B, H, S, Dh), mask: bool, True where to look, broadcast to (B, H, T, S); a query
-    that may look nowhere looks everywhere (it is padding) -> (B, T, H Dh).
+    query: (B, H, T, Dh), key, value: (B, H, S, Dh), hidden: from `hiding`, broadcast to (B, H, T, S); a query that may
+    look nowhere looks everywhere (it is padding) -> (B, T, H Dh).
 
     On the CPU the plain products are six times as fast as the fused kernel, forward and backward, at sentence length.
     """
     if query.device.type != "cpu":
-        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=hidden)
     else:
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
-        lowest = torch.finfo(scores.dtype).min / 2  # finite, and added to a score still finite
-        hidden = torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(~mask, lowest)
         y = (scores + hidden).softmax(-1) @ value
     return merge_heads(y)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one step needs to know beside its input, the same for all layers of a stack: made once, handed to each."""
+
+    cells: Cells
+    seen: Seen
+    hidden: Tensor
+    angles: tuple[Tensor, Tensor]
 
 
 class CausalAttention(Streaming[KeyValueCache]):
@@ -72,36 +102,54 @@ class CausalAttention(Streaming[KeyValueCache]):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
         time = torch.arange(x.shape[1], device=x.device)
-        query, key, value = self._project(x, time)
+        query, key, value = self._project(x, angles(time, self._head, x.dtype))
         behind = time[:, None] - time
-        return self.out(attend(query, key, value, (behind >= 0) & (behind < self.window)))
+        hidden = hiding((behind >= 0) & (behind < self.window), query.dtype)
+        return self.out(attend(query, key, value, hidden))
 
     def init_state(self, batch: int) -> KeyValueCache:
         """An empty ring cache."""
         cells = self.window + self.piece - 1
         return KeyValueCache.zeros(batch, cells, self.out.in_features, *self.place())
 
+    def plan(self, state: KeyValueCache, time: int, lengths: Tensor | None = None) -> Plan:
+        """Positions, cells and masks of a step of `time` positions."""
+        if time > self.piece:
+            raise ValueError(f"a step takes at most {self.piece} positions, not {time}")
+        dtype = self.out.weight.dtype
+        now = state.length[:, None] + torch.arange(time, device=state.length.device)  # (B, T)
+        cells = state.cells_for(time, lengths)
+        seen = state.seen(cells.length)
+        position = seen.position[:, None]  # (B, 1, S)
+        behind = now[:, :, None] - position  # (B, T, S)
+        mask = (position >= 0) & (behind >= 0) & (behind < self.window)
+        return Plan(cells, seen, hiding(mask, dtype)[:, None], angles(now, self._head, dtype))
+
     def step(
-        self, x: Tensor, state: KeyValueCache, lengths: Tensor | None = None
+        self,
+        x: Tensor,
+        state: KeyValueCache,
+        lengths: Tensor | None = None,
+        plan: Plan | None = None,
     ) -> tuple[Tensor, KeyValueCache]:
-        """(B, T, D), cache -> (B, T, D), cache. T is at most `piece`."""
-        if x.shape[1] > self.piece:
-            raise ValueError(f"a step takes at most {self.piece} positions, not {x.shape[1]}")
-        now = state.length[:, None] + torch.arange(x.shape[1], device=x.device)  # (B, T)
-        query, key, value = self._project(x, now)
-        state = state.append(merge_heads(key), merge_heads(value), lengths)
-        keys, values, position = state.read()
-        behind = now[:, :, None] - position[:, None]  # (B, T, S)
-        mask = (position[:, None] >= 0) & (behind >= 0) & (behind < self.window)
+        """(B, T, D), cache -> (B, T, D), cache. T is at most `piece`. plan: of a layer of the same stack."""
+        plan = plan or self.plan(state, x.shape[1], lengths)
+        query, key, value = self._project(x, plan.angles)
+        state = state.append(merge_heads(key), merge_heads(value), cells=plan.cells)
+        keys, values, _ = state.read(plan.seen)
         y = attend(
-            query, split_heads(keys, self.heads), split_heads(values, self.heads), mask[:, None]
+            query, split_heads(keys, self.heads), split_heads(values, self.heads), plan.hidden
         )
         return self.out(y), state
 
-    def _project(self, x: Tensor, position: Tensor) -> tuple[Tensor, ...]:
-        """Query and key, rotated to their positions in one go, and value: three of (B, H, T, Dh)."""
+    @property
+    def _head(self) -> int:
+        return self.out.in_features // self.heads
+
+    def _project(self, x: Tensor, by: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Query and key, rotated in one go, and value: three of (B, H, T, Dh)."""
         both, value = self.qkv(x).split((2 * x.shape[-1], x.shape[-1]), dim=-1)
-        query, key = rotate(split_heads(both, 2 * self.heads), position).chunk(2, dim=1)
+        query, key = turn(split_heads(both, 2 * self.heads), *by).chunk(2, dim=1)
         return query, key, split_heads(value, self.heads)
 
 
@@ -123,7 +171,8 @@ class CrossAttention(nn.Module):
         """x: (B, U, D), memory: (B, S, D), visible: (B, U) from 1 to S -> (B, U, D)."""
         key, value = self.key_value(memory).chunk(2, dim=-1)
         source = torch.arange(memory.shape[1], device=x.device)
-        return self._attend(x, key, value, source < visible[..., None])
+        hidden = hiding((source < visible[..., None])[:, None], key.dtype)
+        return self._attend(x, key, value, hidden)
 
     def init_state(self, batch: int) -> KeyValueCache:
         """An empty source memory of `cells` positions."""
@@ -131,22 +180,30 @@ class CrossAttention(nn.Module):
         return KeyValueCache.zeros(batch, self.cells, self.out.in_features, device, dtype)
 
     def append(
-        self, memory: Tensor, state: KeyValueCache, lengths: Tensor | None = None
+        self,
+        memory: Tensor,
+        state: KeyValueCache,
+        lengths: Tensor | None = None,
+        cells: Cells | None = None,
     ) -> KeyValueCache:
         """Keys and values of new source positions, computed once. memory: (B, T, D)."""
         key, value = self.key_value(memory).chunk(2, dim=-1)
-        return state.append(key, value, lengths)
+        return state.append(key, value, lengths, cells)
 
-    def step(self, x: Tensor, state: KeyValueCache) -> Tensor:
+    def plan(self, state: KeyValueCache) -> tuple[Seen, Tensor]:
+        """What a step sees, the same for all layers of a stack."""
+        seen = state.seen()
+        return seen, hiding((seen.position >= 0)[:, None, None], self.out.weight.dtype)
+
+    def step(
+        self, x: Tensor, state: KeyValueCache, plan: tuple[Seen, Tensor] | None = None
+    ) -> Tensor:
         """x: (B, U, D) sees all that was appended -> (B, U, D)."""
-        keys, values, position = state.read()
-        return self._attend(x, keys, values, (position >= 0)[:, None])
+        seen, hidden = plan or self.plan(state)
+        keys, values, _ = state.read(seen)
+        return self._attend(x, keys, values, hidden)
 
-    def _attend(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        y = attend(
-            split_heads(self.query(x), self.heads),
-            split_heads(key, self.heads),
-            split_heads(value, self.heads),
-            mask[:, None],
-        )
-        return self.out(y)
+    def _attend(self, x: Tensor, key: Tensor, value: Tensor, hidden: Tensor) -> Tensor:
+        query = split_heads(self.query(x), self.heads)
+        key, value = split_heads(key, self.heads), split_heads(value, self.heads)
+        return self.out(attend(query, key, value, hidden))

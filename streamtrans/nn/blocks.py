@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamtrans.nn.attention import CausalAttention, CrossAttention
-from streamtrans.nn.cache import KeyValueCache
+from streamtrans.nn.attention import CausalAttention, CrossAttention, Plan
+from streamtrans.nn.cache import Cells, KeyValueCache, Seen
 from streamtrans.nn.streaming import State, Streaming
 
 
@@ -50,10 +50,14 @@ class EncoderLayer(Streaming[KeyValueCache]):
         return self.attention.init_state(batch)
 
     def step(
-        self, x: Tensor, state: KeyValueCache, lengths: Tensor | None = None
+        self,
+        x: Tensor,
+        state: KeyValueCache,
+        lengths: Tensor | None = None,
+        plan: Plan | None = None,
     ) -> tuple[Tensor, KeyValueCache]:
         """(B, T, D), cache -> (B, T, D), cache."""
-        y, state = self.attention.step(self.attention_norm(x), state, lengths)
+        y, state = self.attention.step(self.attention_norm(x), state, lengths, plan)
         x = x + y
         return x + self.feed(self.feed_norm(x)), state
 
@@ -64,6 +68,14 @@ class DecoderLayerState(State):
 
     own: KeyValueCache
     source: KeyValueCache
+
+
+@dataclass(frozen=True)
+class DecoderPlan:
+    """own: of the self-attention; source: what cross-attention sees."""
+
+    own: Plan
+    source: tuple[Seen, Tensor]
 
 
 class DecoderLayer(nn.Module):
@@ -92,16 +104,26 @@ class DecoderLayer(nn.Module):
         return DecoderLayerState(self.attention.init_state(batch), self.cross.init_state(batch))
 
     def append(
-        self, memory: Tensor, state: DecoderLayerState, lengths: Tensor | None
+        self,
+        memory: Tensor,
+        state: DecoderLayerState,
+        lengths: Tensor | None,
+        cells: Cells | None = None,
     ) -> DecoderLayerState:
         """More source to attend to. memory: (B, T, D)."""
-        return DecoderLayerState(state.own, self.cross.append(memory, state.source, lengths))
+        source = self.cross.append(memory, state.source, lengths, cells)
+        return DecoderLayerState(state.own, source)
+
+    def plan(self, state: DecoderLayerState, time: int) -> DecoderPlan:
+        """What a step needs to know, the same for all layers of a stack."""
+        return DecoderPlan(self.attention.plan(state.own, time), self.cross.plan(state.source))
 
     def step(
-        self, x: Tensor, state: DecoderLayerState, lengths: Tensor | None = None
+        self, x: Tensor, state: DecoderLayerState, plan: DecoderPlan | None = None
     ) -> tuple[Tensor, DecoderLayerState]:
         """x: (B, U, D), state -> (B, U, D), state."""
-        y, own = self.attention.step(self.attention_norm(x), state.own, lengths)
+        plan = plan or self.plan(state, x.shape[1])
+        y, own = self.attention.step(self.attention_norm(x), state.own, plan=plan.own)
         x = x + y
-        x = x + self.cross.step(self.cross_norm(x), state.source)
+        x = x + self.cross.step(self.cross_norm(x), state.source, plan.source)
         return x + self.feed(self.feed_norm(x)), DecoderLayerState(own, state.source)

@@ -15,6 +15,25 @@ from torch import Tensor
 from streamtrans.nn.streaming import State
 
 
+@dataclass(frozen=True)
+class Cells:
+    """Where new positions go (index: (B T,) into all cells) and how long rows then are (length: (B,)).
+
+    The same for all layers of a stack, which therefore ask once.
+    """
+
+    index: Tensor
+    length: Tensor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """position: (B, S) held by each cell, negative where empty; index: (B S,) into all cells, None for all rows."""
+
+    position: Tensor
+    index: Tensor | None
+
+
 @dataclass
 class KeyValueCache(State):
     """keys, values: (N, cells + 1, D); length: (B,) positions appended so far; rows: (B,) of the N, None for all.
@@ -55,39 +74,57 @@ class KeyValueCache(State):
         """Forget: what lies beyond `length` is never read."""
         self.length.index_fill_(0, rows, 0)
 
-    def append(self, keys: Tensor, values: Tensor, lengths: Tensor | None = None) -> KeyValueCache:
-        """keys, values: (B, T, D), lengths: (B,) how many of the T count. T must not exceed `cells`."""
-        batch, time, dim = keys.shape
+    def cells_for(self, time: int, lengths: Tensor | None = None) -> Cells:
+        """Where the next `time` positions of each row go; lengths: (B,) how many of them count."""
         if time > self.cells:
             raise ValueError(f"a piece of {time} positions does not fit a cache of {self.cells}")
-        steps = torch.arange(time, device=keys.device)
+        steps = torch.arange(time, device=self.length.device)
         cell = (self.length[:, None] + steps) % self.cells  # (B, T)
         if lengths is not None:
             cell = torch.where(steps < lengths[:, None], cell, self.cells)
         index = (self._rows()[:, None] * (self.cells + 1) + cell).flatten()
-        self.keys.view(-1, dim).index_copy_(0, index, keys.reshape(-1, dim))
-        self.values.view(-1, dim).index_copy_(0, index, values.reshape(-1, dim))
-        grown = self.length + (time if lengths is None else lengths)
-        return KeyValueCache(self.keys, self.values, grown, self.rows)
+        return Cells(index, self.length + (time if lengths is None else lengths))
 
-    def read(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What can be attended to: keys, values (B, S, D) and position (B, S), negative where a cell is empty.
+    def append(
+        self,
+        keys: Tensor,
+        values: Tensor,
+        lengths: Tensor | None = None,
+        cells: Cells | None = None,
+    ) -> KeyValueCache:
+        """keys, values: (B, T, D), T at most `cells`. cells: what `cells_for` said, if the caller has asked already."""
+        cells = cells or self.cells_for(keys.shape[1], lengths)
+        dim = keys.shape[2]
+        self.keys.view(-1, dim).index_copy_(0, cells.index, keys.reshape(-1, dim))
+        self.values.view(-1, dim).index_copy_(0, cells.index, values.reshape(-1, dim))
+        return KeyValueCache(self.keys, self.values, cells.length, self.rows)
 
-        S is the longest row on the CPU, and all cells on a device, where asking for the longest would wait.
+    def seen(self, length: Tensor | None = None) -> Seen:
+        """Which cells can be attended to once `length` (B,) positions are appended (None: now).
+
+        As many as the longest row has on the CPU, and all on a device, where asking for the longest would wait.
         """
+        length = self.length if length is None else length
         span = self.cells
-        if self.length.device.type == "cpu":
-            span = max(1, min(span, int(self.length.max())))
-        cell = torch.arange(span, device=self.keys.device)
-        last = self.length[:, None] - 1
-        position = last - (last - cell) % self.cells  # (B, S)
+        if length.device.type == "cpu":
+            span = max(1, min(span, int(length.max())))
+        cell = torch.arange(span, device=length.device)
+        last = length[:, None] - 1
+        position = last - (last - cell) % self.cells
         if self.rows is None:
-            return self.keys[:, :span], self.values[:, :span], position
-        index = (self.rows[:, None] * (self.cells + 1) + cell).flatten()
-        shape = (len(self.rows), span, self.keys.shape[2])
-        keys = self.keys.view(-1, shape[2]).index_select(0, index).view(shape)
-        values = self.values.view(-1, shape[2]).index_select(0, index).view(shape)
-        return keys, values, position
+            return Seen(position, None)
+        return Seen(position, (self.rows[:, None] * (self.cells + 1) + cell).flatten())
+
+    def read(self, seen: Seen | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """keys, values (B, S, D) and position (B, S), negative where a cell is empty."""
+        seen = seen or self.seen()
+        batch, span = seen.position.shape
+        if seen.index is None:
+            return self.keys[:, :span], self.values[:, :span], seen.position
+        shape = (batch, span, self.keys.shape[2])
+        keys = self.keys.view(-1, shape[2]).index_select(0, seen.index).view(shape)
+        values = self.values.view(-1, shape[2]).index_select(0, seen.index).view(shape)
+        return keys, values, seen.position
 
     def _rows(self) -> Tensor:
         if self.rows is not None:

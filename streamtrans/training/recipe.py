@@ -61,6 +61,7 @@ class Recipe:
     seed: int = 1
     checkpoint_every: int = 500
     keep: int = 5
+    average: int = 3
 
 
 def find_recipe(name: str) -> Path:

@@ -56,7 +56,7 @@ class Trainer:
         self.step = 0
 
     def run(self, resume: bool = False) -> Path:
-        """Train to the end, average the last checkpoints and return the folder of the result."""
+        """Train to the end, average the last checkpoints and return the folder of the result (in bfloat16)."""
         if resume and (last := self.checkpoints()):
             self._restore(last[-1])
         recipe = self.recipe
@@ -183,9 +183,11 @@ class Trainer:
         self.step = int(folder.name.removeprefix("step-"))
 
     def _finish(self) -> Path:
-        states = [load_file(p / "model.safetensors") for p in self.checkpoints()]
+        last = self.checkpoints()[-self.recipe.average :]
+        weights = average([load_file(p / "model.safetensors") for p in last])
         result = self.folder / "averaged"
-        checkpoint.save(result, self.config, self.vocabulary, average(states))
+        stored = {name: w.to(torch.bfloat16) for name, w in weights.items()}
+        checkpoint.save(result, self.config, self.vocabulary, stored)
         return result
 
     def _journal(self, **record: float) -> None:

@@ -14,6 +14,7 @@ from streamtrans.nn.attention import (
     CausalAttention,
     CrossAttention,
     attend,
+    hiding,
     merge_heads,
     rotate,
     split_heads,
@@ -45,7 +46,7 @@ def test_attend_is_the_equation() -> None:
     query, key, value = random(2, 3, 4, 6), random(2, 3, 5, 6), random(2, 3, 5, 6) + 1
     mask = random(2, 1, 4, 5) > -0.5
     mask[..., 0] = True
-    y = attend(query, key, value, mask)
+    y = attend(query, key, value, hiding(mask, query.dtype))
     for b in range(2):
         expected = looped(query[b], key[b], value[b], mask[b, 0])
         torch.testing.assert_close(y[b], expected)
@@ -63,10 +64,10 @@ def test_a_query_that_may_look_nowhere_is_finite(dtype: torch.dtype) -> None:
     )
     mask = torch.ones(1, 1, 3, 5, dtype=torch.bool)
     mask[:, :, 1] = False
-    y = attend(query, key, value, mask)
+    y = attend(query, key, value, hiding(mask, query.dtype))
     assert y.dtype == dtype and y.isfinite().all()
     torch.testing.assert_close(
-        y[:, [0, 2]], attend(query[:, :, [0, 2]], key, value, mask[:, :, [0, 2]])
+        y[:, [0, 2]], attend(query[:, :, [0, 2]], key, value, hiding(mask[:, :, [0, 2]], dtype))
     )
 
 
@@ -131,7 +132,7 @@ def test_causal_attention_is_plain_attention(window: int) -> None:
 
 
 def test_without_rotation_it_is_torchs_multihead_attention(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamtrans.nn.attention.rotate", lambda x, position: x)
+    monkeypatch.setattr("streamtrans.nn.attention.turn", lambda x, cos, sin: x)
     torch.manual_seed(0)
     module = CausalAttention(12, heads=3, window=50).double()
     theirs = nn.MultiheadAttention(12, 3, bias=False, batch_first=True).double()
