@@ -9,7 +9,7 @@ from streamtrans.engine import Engine
 from streamtrans.messages import Done, End, Error, Text
 
 SENTENCES = ("Good morning, and thank you all for coming. ", "It is 12.30 in Geneva, is it not? ")
-BATCHES = (1, 64)  # sessions at once, as far as there are slots
+BATCHES = (1, 16)  # sessions at once, as far as there are slots
 
 
 class WarmUpFailed(RuntimeError):

@@ -7,12 +7,22 @@ stream. It knows nothing of queries, heads or projections.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from streamtrans.nn.streaming import State
+
+
+def _untouched(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Zeros that cost no memory until they are written: torch.zeros writes each page, a thousand slots take 7 s."""
+    if device.type != "cpu":
+        return torch.zeros(shape, device=device, dtype=dtype)
+    zeros = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
+    return torch.from_numpy(zeros).view(dtype).view(shape)
 
 
 @dataclass(frozen=True)
@@ -51,9 +61,9 @@ class KeyValueCache(State):
         cls, batch: int, cells: int, dim: int, device: torch.device, dtype: torch.dtype
     ) -> KeyValueCache:
         """An empty cache of `batch` rows."""
-        keys = torch.zeros(batch, cells + 1, dim, device=device, dtype=dtype)
+        shape = (batch, cells + 1, dim)
         length = torch.zeros(batch, device=device, dtype=torch.long)
-        return cls(keys, torch.zeros_like(keys), length)
+        return cls(_untouched(shape, device, dtype), _untouched(shape, device, dtype), length)
 
     @property
     def cells(self) -> int:
