@@ -121,8 +121,8 @@ def run(count: int, seconds: float, options: list[str]) -> bool:
             lags, lost = runner.run(trial(running.url, count, seconds))
         now = resource.getrusage(resource.RUSAGE_SELF)
         wall = STAGGER + seconds
-        p50, p95, p99 = np.percentile(lags, (50, 95, 99)) * 1000
-        late = sum(lag > 1.0 for lag in lags) / len(lags)
+        p50, p95, p99 = np.percentile(lags or [np.inf], (50, 95, 99)) * 1000
+        late = sum(lag > 1.0 for lag in lags) / max(1, len(lags))
         expected = PACE * seconds * count
         passed = late <= 0.001 and p95 <= 300 and not lost and len(lags) > 0.9 * expected
         figures = {

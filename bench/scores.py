@@ -23,9 +23,10 @@ POLICIES = ("wait-1", "wait-3", "wait-5", "wait-7", "full")
 def pairs(path: Path) -> list[tuple[str, str]]:
     """Distinct sources with their first reference."""
     found: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        source, target = line.split("\t")[:2]
-        found.setdefault(source, target)
+    with path.open(encoding="utf-8") as lines:  # splitlines would cut at U+2028 and U+0085, too
+        for line in lines:
+            source, target = line.rstrip("\n").split("\t")[:2]
+            found.setdefault(source, target)
     return list(found.items())
 
 

@@ -1,7 +1,7 @@
 """Does a word cost more the longer the stream has run? Time per word over one stream of thousands of words.
 
 `python -m bench.step [--model en-fr] [--words 3000]`. Once with sentence ends, once without any (the segment is then
-cut by its bounds). Prints the median ms per word of the first and the last tenth, and their ratio.
+cut by its bounds). Prints the mean ms per word of the second tenth (the first warms up) and the last, and their ratio.
 """
 
 from __future__ import annotations

@@ -191,8 +191,7 @@ def evaluate(
     from streamtrans.translator import load_engine
 
     _threads(threads)
-    sources = source.read_text(encoding="utf-8").splitlines()
-    references = target.read_text(encoding="utf-8").splitlines()
+    sources, references = _lines(source), _lines(target)
     engine = load_engine(model, device, dtype, max_sessions=256, max_batch=128)
     report, translations = run(engine, sources, references, policy)
     figures = dataclasses.asdict(report)
@@ -204,6 +203,12 @@ def evaluate(
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
     if output:
         output.write_text("".join(f"{t.text}\n" for t in translations), encoding="utf-8")
+
+
+def _lines(file: Path) -> list[str]:
+    """As `wc` and editors count them: `splitlines` would also cut at U+2028 and U+0085, which corpora do hold."""
+    with file.open(encoding="utf-8") as lines:
+        return [line.rstrip("\n") for line in lines]
 
 
 @app.command()

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from streamtrans.messages import Done, End, Event, Flush, Mark, Ready, SetPolicy, Text
 from streamtrans_clients import wire
@@ -88,14 +88,15 @@ async def connect(
 ) -> AsyncIterator[Session]:
     """Open a session.
 
-    Raises Refused when the handshake is refused, SessionFailed when the server does not take the
-    languages or the policy, OSError when there is no server, TimeoutError when it does not answer.
+    Raises Refused when the handshake is refused, SessionFailed when `url` is none of a streamtrans
+    server or the server does not take the languages or the policy, OSError when there is no server,
+    TimeoutError when it does not answer.
     """
     try:
         socket = await connect_websocket(
             url, compression=None, proxy=proxy, close_timeout=CLOSE_TIMEOUT
         )
-    except InvalidStatus as error:
+    except (InvalidHandshake, InvalidURI) as error:
         raise refused(error) from error
     async with socket:
         try:

@@ -5,7 +5,7 @@ This file knows the errors and how a failed handshake becomes one. It does not k
 
 from __future__ import annotations
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 
 class Refused(ConnectionError):
@@ -21,8 +21,8 @@ class Refused(ConnectionError):
 class SessionFailed(RuntimeError):
     """The session ended before it was done.
 
-    `code` is one of the server's error codes, or `connection_lost` when the connection ended
-    without one.
+    `code` is one of the server's error codes, `connection_lost` when the connection ended without
+    one, `bad_url` for an address that is none, or `bad_server` when something else answers there.
     """
 
     def __init__(self, code: str, text: str) -> None:
@@ -31,7 +31,12 @@ class SessionFailed(RuntimeError):
         self.text = text
 
 
-def refused(error: InvalidStatus) -> Refused:
+def refused(error: InvalidHandshake | InvalidURI) -> Refused | SessionFailed:
+    """Why no websocket came about."""
+    if isinstance(error, InvalidURI):
+        return SessionFailed("bad_url", str(error))
+    if not isinstance(error, InvalidStatus):
+        return SessionFailed("bad_server", f"no websocket server answers there: {error}")
     response = error.response
     after = response.headers.get("Retry-After", "")
     text = bytes(response.body or b"").decode(errors="replace").strip()

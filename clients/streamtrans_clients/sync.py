@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 
@@ -81,7 +81,7 @@ def open_sync(
     """Open a session; raises what `connection.connect` raises."""
     try:
         socket = connect_websocket(url, compression=None, proxy=proxy, close_timeout=CLOSE_TIMEOUT)
-    except InvalidStatus as error:
+    except (InvalidHandshake, InvalidURI) as error:
         raise refused(error) from error
     with socket:
         try:

@@ -39,6 +39,8 @@ from streamtrans_server.websocket import Payload, Websocket
 
 log = logging.getLogger("streamtrans.server.session")
 
+CHARACTERS = 8  # of one unit of work, at least: a text may hold words that no white space parts
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -143,7 +145,8 @@ class Connection:
         words = len(text.split())
         if words:
             self._unflushed = True
-        self._post(message, words or 1)
+        # without white space, too, a text is work: an engine cuts what is too long for a word
+        self._post(message, max(words, len(text) // CHARACTERS, 1))
 
     def _control(self, message: FromClient) -> None:
         if isinstance(message, Start):

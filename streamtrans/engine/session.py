@@ -91,6 +91,7 @@ class Session:
         if self._ending or self.closed:
             raise SessionError("bad_order", "the session has ended; nothing may follow `end`")
         if isinstance(command, Text):
+            _check_text(command.text)
             self._advance_clock(command.at)
             for word in self._words.feed(command.text):
                 self._queue_word(word)
@@ -119,8 +120,7 @@ class Session:
         if text is None:
             self._end_segment()
             return
-        for part in _fitting(text, self.vocabulary):
-            pieces = self.vocabulary.encode(part)
+        for part, pieces in _fitting(text, self.vocabulary):
             if not pieces:
                 continue
             if not self._segmenter.fits(len(pieces)):
@@ -240,9 +240,20 @@ class Session:
         return events
 
 
-def _fitting(text: str, vocabulary: Vocabulary) -> list[str]:
-    """The word, in parts if it has too many pieces for one READ; nothing of it is lost."""
-    if len(text) <= READ_PIECES // 4 or len(vocabulary.encode(text)) <= READ_PIECES:
-        return [text]
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SessionError("bad_text", f"the text is not valid Unicode: {error.reason}") from error
+
+
+def _fitting(text: str, vocabulary: Vocabulary) -> list[tuple[str, list[int]]]:
+    """The word and its pieces, in parts if they are too many for one READ; nothing of it is lost.
+
+    A single sign may have up to 34 pieces: U+FDFA is spelt out as 18 letters.
+    """
+    pieces = vocabulary.encode(text)
+    if len(pieces) <= READ_PIECES or len(text) == 1:
+        return [(text, pieces)]
     middle = len(text) // 2
     return _fitting(text[:middle], vocabulary) + _fitting(text[middle:], vocabulary)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from streamtrans.engine import Engine
 from streamtrans.evaluation.latency import Delays, corpus_latency
-from streamtrans.evaluation.quality import score
+from streamtrans.evaluation.quality import QualityError, score
 from streamtrans.evaluation.simulate import Translation, simulate
 
 
@@ -41,14 +41,18 @@ def evaluate(
 ) -> tuple[Report, list[Translation]]:
     """Translate, score, and give the translations as well.
 
-    A reference's length is its words between white space, as SimulEval counts them. Raises PolicyError, QualityError.
+    A reference's length is counted as SimulEval does: between blanks, so that an empty one counts as one word. Sources
+    and hypotheses that are empty have no delays and are left out of the latency. Raises PolicyError, QualityError,
+    and DelayError if every hypothesis is empty.
     """
+    if len(sources) != len(references):
+        raise QualityError(f"{len(sources)} sources for {len(references)} references")
     started = time.perf_counter()
     translations = simulate(engine, sources, policy)
     seconds = time.perf_counter() - started
     quality = score([t.text for t in translations], references)
     latency = corpus_latency(
-        Delays(t.delays, len(t.source), len(r.split()))
+        Delays(t.delays, len(t.source), len(r.strip().split(" ")))
         for t, r in zip(translations, references, strict=True)
     )
     report = Report(

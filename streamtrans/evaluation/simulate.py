@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from streamtrans.engine import Engine, Session
-from streamtrans.messages import End, Error, Source, Target, Text
+from streamtrans.messages import Done, End, Error, Source, Target, Text
 
 
 class SimulationError(RuntimeError):
-    """A session failed during a simulation."""
+    """A session failed during a simulation, or the engine was not free for one."""
 
 
 @dataclass
@@ -32,9 +32,21 @@ class Translation:
 
 
 def simulate(engine: Engine, sentences: Sequence[str], policy: str) -> list[Translation]:
-    """Translate each sentence in a session of its own. Raises PolicyError, SimulationError."""
-    results = [Translation() for _ in sentences]
+    """Translate each sentence in a session of its own. Raises PolicyError, SimulationError; no session is left open."""
+    if engine.sessions:
+        raise SimulationError(f"the engine has {engine.sessions} sessions of somebody else")
     live: dict[Session, Translation] = {}
+    try:
+        return _simulate(engine, sentences, policy, live)
+    finally:
+        for session in live:
+            engine.close(session)
+
+
+def _simulate(
+    engine: Engine, sentences: Sequence[str], policy: str, live: dict[Session, Translation]
+) -> list[Translation]:
+    results = [Translation() for _ in sentences]
     waiting = iter(range(len(sentences)))
     while True:
         while engine.sessions < engine.max_sessions and (number := next(waiting, None)) is not None:
@@ -51,5 +63,7 @@ def simulate(engine: Engine, sentences: Sequence[str], policy: str) -> list[Tran
             elif isinstance(event, Target):
                 result.target.append(event.text)
                 result.delays.append(event.read)
+            elif isinstance(event, Done):
+                del live[session]
             elif isinstance(event, Error):
                 raise SimulationError(f"{event.code}: {event.text}")

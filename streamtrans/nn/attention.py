@@ -110,7 +110,9 @@ class CausalAttention(Streaming[KeyValueCache]):
     def init_state(self, batch: int) -> KeyValueCache:
         """An empty ring cache."""
         cells = self.window + self.piece - 1
-        return KeyValueCache.zeros(batch, cells, self.out.in_features, *self.place())
+        return KeyValueCache.zeros(
+            batch, cells, self.out.in_features, *self.place(), heads=self.heads
+        )
 
     def plan(self, state: KeyValueCache, time: int, lengths: Tensor | None = None) -> Plan:
         """Positions, cells and masks of a step of `time` positions."""
@@ -135,12 +137,9 @@ class CausalAttention(Streaming[KeyValueCache]):
         """(B, T, D), cache -> (B, T, D), cache. T is at most `piece`. plan: of a layer of the same stack."""
         plan = plan or self.plan(state, x.shape[1], lengths)
         query, key, value = self._project(x, plan.angles)
-        state = state.append(merge_heads(key), merge_heads(value), cells=plan.cells)
+        state = state.append(key, value, cells=plan.cells)
         keys, values, _ = state.read(plan.seen)
-        y = attend(
-            query, split_heads(keys, self.heads), split_heads(values, self.heads), plan.hidden
-        )
-        return self.out(y), state
+        return self.out(attend(query, keys, values, plan.hidden)), state
 
     @property
     def _head(self) -> int:
@@ -169,7 +168,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, visible: Tensor) -> Tensor:
         """x: (B, U, D), memory: (B, S, D), visible: (B, U) from 1 to S -> (B, U, D)."""
-        key, value = self.key_value(memory).chunk(2, dim=-1)
+        key, value = self._keys_values(memory)
         source = torch.arange(memory.shape[1], device=x.device)
         hidden = hiding((source < visible[..., None])[:, None], key.dtype)
         return self._attend(x, key, value, hidden)
@@ -177,7 +176,9 @@ class CrossAttention(nn.Module):
     def init_state(self, batch: int) -> KeyValueCache:
         """An empty source memory of `cells` positions."""
         device, dtype = self.out.weight.device, self.out.weight.dtype
-        return KeyValueCache.zeros(batch, self.cells, self.out.in_features, device, dtype)
+        return KeyValueCache.zeros(
+            batch, self.cells, self.out.in_features, device, dtype, self.heads
+        )
 
     def append(
         self,
@@ -187,7 +188,7 @@ class CrossAttention(nn.Module):
         cells: Cells | None = None,
     ) -> KeyValueCache:
         """Keys and values of new source positions, computed once. memory: (B, T, D)."""
-        key, value = self.key_value(memory).chunk(2, dim=-1)
+        key, value = self._keys_values(memory)
         return state.append(key, value, lengths, cells)
 
     def plan(self, state: KeyValueCache) -> tuple[Seen, Tensor]:
@@ -203,7 +204,8 @@ class CrossAttention(nn.Module):
         keys, values, _ = state.read(seen)
         return self._attend(x, keys, values, hidden)
 
+    def _keys_values(self, memory: Tensor) -> tuple[Tensor, ...]:
+        return split_heads(self.key_value(memory), 2 * self.heads).chunk(2, dim=1)
+
     def _attend(self, x: Tensor, key: Tensor, value: Tensor, hidden: Tensor) -> Tensor:
-        query = split_heads(self.query(x), self.heads)
-        key, value = split_heads(key, self.heads), split_heads(value, self.heads)
-        return self.out(attend(query, key, value, hidden))
+        return self.out(attend(split_heads(self.query(x), self.heads), key, value, hidden))

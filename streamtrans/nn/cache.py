@@ -27,7 +27,7 @@ def _untouched(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype)
 
 @dataclass(frozen=True)
 class Cells:
-    """Where new positions go (index: (B T,) into all cells) and how long rows then are (length: (B,)).
+    """Where new positions go (index: (B H T,) into all cells) and how long rows then are (length: (B,)).
 
     The same for all layers of a stack, which therefore ask once.
     """
@@ -38,7 +38,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Seen:
-    """position: (B, S) held by each cell, negative where empty; index: (B S,) into all cells, None for all rows."""
+    """position: (B, S) held by each cell, negative where empty; index: (B H S,) into all cells, None for all rows."""
 
     position: Tensor
     index: Tensor | None
@@ -46,7 +46,7 @@ class Seen:
 
 @dataclass
 class KeyValueCache(State):
-    """keys, values: (N, cells + 1, D); length: (B,) positions appended so far; rows: (B,) of the N, None for all.
+    """keys, values: (N, H, cells + 1, Dh); length: (B,) positions appended so far; rows: (B,) of the N, None for all.
 
     The last cell takes what padding would write, so that appending has one shape on every device.
     """
@@ -58,17 +58,23 @@ class KeyValueCache(State):
 
     @classmethod
     def zeros(
-        cls, batch: int, cells: int, dim: int, device: torch.device, dtype: torch.dtype
+        cls,
+        batch: int,
+        cells: int,
+        dim: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        heads: int = 1,
     ) -> KeyValueCache:
         """An empty cache of `batch` rows."""
-        shape = (batch, cells + 1, dim)
+        shape = (batch, heads, cells + 1, dim // heads)
         length = torch.zeros(batch, device=device, dtype=torch.long)
         return cls(_untouched(shape, device, dtype), _untouched(shape, device, dtype), length)
 
     @property
     def cells(self) -> int:
         """How many positions the ring holds."""
-        return self.keys.shape[1] - 1
+        return self.keys.shape[2] - 1
 
     def take(self, rows: Tensor) -> KeyValueCache:
         """A view of some rows: appending to it appends to this cache."""
@@ -92,7 +98,7 @@ class KeyValueCache(State):
         cell = (self.length[:, None] + steps) % self.cells  # (B, T)
         if lengths is not None:
             cell = torch.where(steps < lengths[:, None], cell, self.cells)
-        index = (self._rows()[:, None] * (self.cells + 1) + cell).flatten()
+        index = (self._planes()[..., None] + cell[:, None]).flatten()
         return Cells(index, self.length + (time if lengths is None else lengths))
 
     def append(
@@ -102,9 +108,9 @@ class KeyValueCache(State):
         lengths: Tensor | None = None,
         cells: Cells | None = None,
     ) -> KeyValueCache:
-        """keys, values: (B, T, D), T at most `cells`. cells: what `cells_for` said, if the caller has asked already."""
-        cells = cells or self.cells_for(keys.shape[1], lengths)
-        dim = keys.shape[2]
+        """keys, values: (B, H, T, Dh), T at most `cells`. cells: of `cells_for`, if that was asked already."""
+        cells = cells or self.cells_for(keys.shape[2], lengths)
+        dim = keys.shape[3]
         self.keys.view(-1, dim).index_copy_(0, cells.index, keys.reshape(-1, dim))
         self.values.view(-1, dim).index_copy_(0, cells.index, values.reshape(-1, dim))
         return KeyValueCache(self.keys, self.values, cells.length, self.rows)
@@ -123,20 +129,24 @@ class KeyValueCache(State):
         position = last - (last - cell) % self.cells
         if self.rows is None:
             return Seen(position, None)
-        return Seen(position, (self.rows[:, None] * (self.cells + 1) + cell).flatten())
+        return Seen(position, (self._planes()[..., None] + cell).flatten())
 
     def read(self, seen: Seen | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """keys, values (B, S, D) and position (B, S), negative where a cell is empty."""
+        """keys, values (B, H, S, Dh) and position (B, S), negative where a cell is empty."""
         seen = seen or self.seen()
         batch, span = seen.position.shape
         if seen.index is None:
-            return self.keys[:, :span], self.values[:, :span], seen.position
-        shape = (batch, span, self.keys.shape[2])
-        keys = self.keys.view(-1, shape[2]).index_select(0, seen.index).view(shape)
-        values = self.values.view(-1, shape[2]).index_select(0, seen.index).view(shape)
+            return self.keys[:, :, :span], self.values[:, :, :span], seen.position
+        heads, _, dim = self.keys.shape[1:]
+        shape = (batch, heads, span, dim)
+        keys = self.keys.view(-1, dim).index_select(0, seen.index).view(shape)
+        values = self.values.view(-1, dim).index_select(0, seen.index).view(shape)
         return keys, values, seen.position
 
-    def _rows(self) -> Tensor:
-        if self.rows is not None:
-            return self.rows
-        return torch.arange(self.keys.shape[0], device=self.keys.device)
+    def _planes(self) -> Tensor:
+        """The first cell of each row and head among all cells: (B, H)."""
+        rows, heads = self.rows, self.keys.shape[1]
+        if rows is None:
+            rows = torch.arange(self.keys.shape[0], device=self.keys.device)
+        head = torch.arange(heads, device=self.keys.device)
+        return (rows[:, None] * heads + head) * (self.cells + 1)

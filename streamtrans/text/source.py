@@ -82,12 +82,14 @@ class Segmenter:
     def add(self, word: str, pieces: int) -> bool:
         """Count a word in; True if the segment ends with it.
 
-        A segment ends with its sentence, or after two thirds of the most words at the end of a clause.
+        A segment ends with its sentence, after two thirds of the most words at the end of a clause, and with the last
+        word it may have: the next one would only tell later what is known now.
         """
         self.open_words += 1
         self.open_pieces += pieces
         long = 3 * self.open_words >= 2 * self.words
-        return ends_sentence(word) or (long and CLAUSE_END.search(word) is not None)
+        full = self.open_words >= self.words
+        return full or ends_sentence(word) or (long and CLAUSE_END.search(word) is not None)
 
     def close(self) -> None:
         """The segment is over."""

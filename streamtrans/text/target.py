@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from streamtrans.text.normalize import normalize
 from streamtrans.text.vocabulary import Vocabulary
 
 WORD_PIECES = 24  # a word longer than this is committed as it is, so that none can grow for ever
@@ -35,7 +36,7 @@ class Detokenizer:
         return None
 
     def flush(self) -> str | None:
-        """The word as far as it has come."""
-        word = self.vocabulary.decode(self.pieces)
+        """The word as far as it has come, without the white space and control signs that single bytes can spell."""
+        word = "".join(normalize(self.vocabulary.decode(self.pieces)).split())
         self.pieces = []
         return typography(word, self.language) or None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from scripted_server import READY, Capitals, in_loop, overloaded, says, serving, serving_aside
 from streamtrans_clients import Refused, SessionFailed, connect, open_sync
@@ -110,6 +112,29 @@ async def test_a_verb_after_the_end_of_the_connection() -> None:
                 pass
         with pytest.raises(SessionFailed, match="connection_lost"):
             await session.send_text("too late")
+
+
+@pytest.mark.parametrize("url", ["here", "http://127.0.0.1:1/", "ws://"])
+def test_an_address_that_is_none_has_a_name(url: str) -> None:
+    """`streamtrans text FILE --url localhost:8765` was answered with a traceback."""
+    with pytest.raises(SessionFailed) as failed, open_sync(url):
+        pass
+    assert failed.value.code == "bad_url"
+
+
+@in_loop
+async def test_a_server_of_something_else_has_a_name() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(SessionFailed) as failed:
+            async with connect(f"ws://127.0.0.1:{port}/v1/translate"):
+                pass
+    assert failed.value.code == "bad_server"
 
 
 def test_no_server() -> None:

@@ -273,6 +273,77 @@ def test_odd_text_is_survived(text: str) -> None:
         assert "".join(e.text for e in events if isinstance(e, Source)) == text
 
 
+@pytest.mark.parametrize("text", ["\ufdfa" * 8, "\ufdfa" * 9, "\u337f" * 9 + "!"])
+def test_signs_that_are_spelt_out_fail_nobody(text: str) -> None:
+    """U+FDFA stands for 18 letters: eight of them were one READ of 265 pieces, more than a step takes, and everybody in
+    the batch was ended with them.
+    """
+    engine = fakes.engine()
+    other, odd = engine.open("wait-1"), engine.open("wait-1")
+    sentence = "the old house sees a boat."
+    for session, said in ((other, sentence), (odd, text)):
+        engine.feed(session, Text(said))
+        engine.feed(session, End())
+    events = fakes.run(engine)
+    assert events[other] == alone(sentence, "wait-1")
+    assert isinstance(events[odd][-1], Done)
+    assert "".join(e.text for e in events[odd] if isinstance(e, Source)) == text
+
+
+def test_text_that_is_no_unicode_is_named_and_changes_nothing() -> None:
+    """A lone surrogate, as a file name or a careless slice of UTF-16 has them, raised in the tokenizer, half-way."""
+    engine = fakes.engine()
+    session = engine.open("wait-1")
+    with pytest.raises(SessionError) as error:
+        engine.feed(session, Text("the old \ud800 house", 100.0))
+    assert error.value.code == "bad_text"
+    assert fakes.speak(engine, session, Text("a boat.", 0.0), End()) == fakes.speak(
+        engine, engine.open("wait-1"), Text("a boat.", 0.0), End()
+    )
+
+
+def test_a_wait_longer_than_any_segment_ends_with_the_segment() -> None:
+    """Under wait-100 the bound of a segment forces the writing, with its last word and not with the one after it."""
+    engine = fakes.engine(words=24)
+    session = engine.open("wait-100")
+    words = [word for word in fakes.WORDS if "." not in word][:24]
+    assert not target_words(fakes.speak(engine, session, Text(" ".join(words[:23]) + " ")))
+    events = fakes.speak(engine, session, Text(words[23] + " "))
+    assert target_words(events) and isinstance(events[-1], Segment)
+    assert {read for _, read in target_words(events)} == {24}
+
+
+def test_closing_at_any_time_leaks_nothing() -> None:
+    """Sessions closed in any state, waiting, reading, writing, paused, ended: all slots are free again and clean."""
+    rng = random.Random(5)
+    engine = fakes.engine(max_sessions=4, max_batch=3)
+    live: list[Session] = []
+    for _ in range(400):
+        if engine.sessions < 4 and rng.random() < 0.5:
+            live.append(engine.open(rng.choice(["wait-1", "wait-3", "full"])))
+        if live and rng.random() < 0.7:
+            session = rng.choice(live)
+            if not session.closed and not session._ending:
+                command = rng.choice([Text("the old house "), Flush(), Mark("x"), End()])
+                engine.feed(session, rng.choice([command, SetPolicy("wait-2"), Text("boat. ")]))
+        if live and rng.random() < 0.1:
+            engine.pause(rng.choice(live), rng.random() < 0.5)
+        if live and rng.random() < 0.15:
+            engine.close(live.pop(rng.randrange(len(live))))
+        if rng.random() < 0.6:
+            engine.tick()
+        live = [session for session in live if session in engine._sessions]
+        waiting = [session for kind in engine._ready.values() for session in kind]
+        assert len(waiting) == len(set(waiting)) and set(waiting) <= engine._sessions
+        assert set(engine._spoken) <= engine._sessions
+        assert engine._slots.free + engine.sessions == 4
+        assert len({session.slot for session in engine._sessions}) == engine.sessions
+    for session in live:
+        engine.close(session)
+    assert engine._slots.free == 4 and not engine.ready
+    assert fakes.speak(engine, engine.open("wait-2"), Text("a boat."), End()) == alone("a boat.")
+
+
 def test_a_paused_session_waits_and_loses_nothing() -> None:
     engine = fakes.engine()
     session = engine.open("wait-1")

@@ -16,9 +16,9 @@ def empty(batch: int, cells: int) -> KeyValueCache:
 
 
 def numbers(batch: int, time: int, start: int = 1) -> Tensor:
-    """(B, T, 1), row b counting up from 1000 b + start."""
+    """(B, 1, T, 1), row b counting up from 1000 b + start."""
     row = torch.arange(batch, dtype=torch.float64)[:, None] * 1000
-    return (row + torch.arange(start, start + time))[..., None]
+    return (row + torch.arange(start, start + time))[:, None, :, None]
 
 
 def held(cache: KeyValueCache) -> list[dict[int, float]]:
@@ -27,7 +27,7 @@ def held(cache: KeyValueCache) -> list[dict[int, float]]:
     assert torch.equal(values, -keys)
     return [
         {int(p): float(k) for p, k in zip(ps, ks, strict=True) if p >= 0}
-        for ps, ks in zip(position, keys[..., 0], strict=True)
+        for ps, ks in zip(position, keys[:, 0, :, 0], strict=True)
     ]
 
 
@@ -53,8 +53,8 @@ def test_padding_is_written_where_nobody_reads() -> None:
     positions lie.
     """
     cache = empty(2, 4).append(numbers(2, 4), -numbers(2, 4))
-    garbage = torch.full((2, 3, 1), torch.nan, dtype=torch.float64)
-    garbage[:, 0] = numbers(2, 1, 5)[:, 0]
+    garbage = torch.full((2, 1, 3, 1), torch.nan, dtype=torch.float64)
+    garbage[:, :, 0] = numbers(2, 1, 5)[:, :, 0]
     cache = cache.append(garbage, -garbage, torch.tensor([1, 1]))
     assert held(cache) == [{p: 1000 * b + p + 1 for p in range(1, 5)} for b in range(2)]
 
@@ -80,7 +80,7 @@ def test_a_view_of_a_view() -> None:
 
 
 def test_a_reset_row_is_new_and_the_others_stay() -> None:
-    pool = empty(2, 3).append(numbers(2, 7)[:, -3:], -numbers(2, 7)[:, -3:])
+    pool = empty(2, 3).append(numbers(2, 7)[:, :, -3:], -numbers(2, 7)[:, :, -3:])
     pool.reset(torch.tensor([0]))
     assert held(pool)[0] == {}
     assert len(held(pool)[1]) == 3
@@ -99,4 +99,4 @@ def test_memory_is_bounded() -> None:
     size = cache.keys.numel()
     for _ in range(100):
         cache = cache.append(numbers(1, 3), -numbers(1, 3))
-    assert cache.keys.numel() == size and cache.read()[0].shape[1] == 8
+    assert cache.keys.numel() == size and cache.read()[0].shape[2] == 8

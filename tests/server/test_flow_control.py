@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from fake_engine import FakeEngine, FakeSession, GatedEngine
 from harness import (
+    LIMIT,
     SENTENCE,
     START,
     complete,
@@ -28,6 +30,8 @@ from streamtrans_server.failure import Failure
 from streamtrans_server.outbox import Outbox
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+
+from streamtrans.messages import Command
 
 SMALL = {"write_buffer_bytes": 2048, "socket_buffer_bytes": 2048, "max_backlog_words": 50}
 PIECE = "word " * 10
@@ -167,6 +171,37 @@ async def test_a_session_that_falls_behind_is_told() -> None:
     assert (lag["type"], lag["seq"]) == ("lag", 1)
     assert 30 <= lag["ms"] < 20_000
     assert complete(answers) == ["ONE", "TWO"]
+
+
+class StuckEngine(FakeEngine):
+    """Takes nothing unless it is free."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+        self.free.set()
+
+    def feed(self, session: FakeSession, command: Command) -> None:
+        assert self.free.wait(LIMIT)
+        super().feed(session, command)
+
+
+@in_loop
+async def test_text_without_white_space_is_held_back_as_well() -> None:
+    """A text counted as many words as white space parts, and 8 kB without any were one, though an engine has to cut
+    them into hundreds: 200 such texts, sent in one go, kept the thread from everybody else for seconds.
+    """
+    engine = StuckEngine()
+    async with served(engine, max_backlog_words=50) as server, started(server.url) as peer:
+        (connection,) = server.app._connections
+        engine.free.clear()
+        try:
+            for _ in range(10):
+                await send(peer, {"type": "text", "text": "x" * 63 + " "})
+            await until(lambda: connection._channel.blocked)
+        finally:
+            engine.free.set()
+        assert await finish(peer) == ["X" * 63] * 10
 
 
 class RestlessEngine(FakeEngine):

@@ -161,6 +161,14 @@ def test_a_segment_never_holds_more_than_its_limits() -> None:
     assert segments("aaaa bbb cc d", 60, pieces=7) == [["aaaa", "bbb"], ["cc", "d"]]
 
 
+def test_a_segment_ends_with_the_last_word_it_may_have() -> None:
+    """It used to wait for a word more, which only told later what was known: under wait-100 nothing came of 60 words
+    until somebody said a 61st.
+    """
+    segmenter = Segmenter(3, 10)
+    assert [segmenter.add("a", 1) for _ in range(3)] == [False, False, True]
+
+
 def test_a_closed_segment_counts_anew() -> None:
     segmenter = Segmenter(2, 10)
     segmenter.add("a", 9)

@@ -53,6 +53,14 @@ def test_words_come_whole_and_once() -> None:
         assert feed(TOY.encode(line)) == line.split()
 
 
+def test_a_word_carries_no_white_space_and_no_control_signs() -> None:
+    """Single bytes can spell anything; a line feed in a word would have broken "a line in is a line out"."""
+    a, b = (next(i for i in range(4, 260) if TOY.decode([i]) == letter) for letter in "ab")
+    for byte in (0x0A, 0x0B, 0x1B, 0x20, 0x00):
+        assert feed([a, 4 + byte, b]) == ["ab"]
+    assert feed([a, 4 + 0xC2, 4 + 0xA0, b]) == ["ab"]
+
+
 def test_a_word_comes_with_its_last_piece() -> None:
     detokenizer = Detokenizer(TOY, "en")
     pieces = TOY.encode("zebra")
