@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from streamtrans.models.config import ModelConfig, build
@@ -36,9 +37,10 @@ def save(
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    save_file({k: v.contiguous() for k, v in weights.items()}, draft / "model.safetensors")
-    for name, tensors in (extra or {}).items():
-        save_file({k: v.contiguous() for k, v in tensors.items()}, draft / f"{name}.safetensors")
+    for name, tensors in {"model": weights, **(extra or {})}.items():
+        # through bytes: safetensors' own `save_file` makes files that only their owner may read
+        whole = to_bytes({k: v.contiguous() for k, v in tensors.items()})
+        (draft / f"{name}.safetensors").write_bytes(whole)
     (draft / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
     (draft / "vocabulary.model").write_bytes(vocabulary.model)
     for path in draft.iterdir():

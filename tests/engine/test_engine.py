@@ -273,46 +273,6 @@ def test_odd_text_is_survived(text: str) -> None:
         assert "".join(e.text for e in events if isinstance(e, Source)) == text
 
 
-@pytest.mark.parametrize("text", ["\ufdfa" * 8, "\ufdfa" * 9, "\u337f" * 9 + "!"])
-def test_signs_that_are_spelt_out_fail_nobody(text: str) -> None:
-    """U+FDFA stands for 18 letters: eight of them were one READ of 265 pieces, more than a step takes, and everybody in
-    the batch was ended with them.
-    """
-    engine = fakes.engine()
-    other, odd = engine.open("wait-1"), engine.open("wait-1")
-    sentence = "the old house sees a boat."
-    for session, said in ((other, sentence), (odd, text)):
-        engine.feed(session, Text(said))
-        engine.feed(session, End())
-    events = fakes.run(engine)
-    assert events[other] == alone(sentence, "wait-1")
-    assert isinstance(events[odd][-1], Done)
-    assert "".join(e.text for e in events[odd] if isinstance(e, Source)) == text
-
-
-def test_text_that_is_no_unicode_is_named_and_changes_nothing() -> None:
-    """A lone surrogate, as a file name or a careless slice of UTF-16 has them, raised in the tokenizer, half-way."""
-    engine = fakes.engine()
-    session = engine.open("wait-1")
-    with pytest.raises(SessionError) as error:
-        engine.feed(session, Text("the old \ud800 house", 100.0))
-    assert error.value.code == "bad_text"
-    assert fakes.speak(engine, session, Text("a boat.", 0.0), End()) == fakes.speak(
-        engine, engine.open("wait-1"), Text("a boat.", 0.0), End()
-    )
-
-
-def test_a_wait_longer_than_any_segment_ends_with_the_segment() -> None:
-    """Under wait-100 the bound of a segment forces the writing, with its last word and not with the one after it."""
-    engine = fakes.engine(words=24)
-    session = engine.open("wait-100")
-    words = [word for word in fakes.WORDS if "." not in word][:24]
-    assert not target_words(fakes.speak(engine, session, Text(" ".join(words[:23]) + " ")))
-    events = fakes.speak(engine, session, Text(words[23] + " "))
-    assert target_words(events) and isinstance(events[-1], Segment)
-    assert {read for _, read in target_words(events)} == {24}
-
-
 def test_closing_at_any_time_leaks_nothing() -> None:
     """Sessions closed in any state, waiting, reading, writing, paused, ended: all slots are free again and clean."""
     rng = random.Random(5)

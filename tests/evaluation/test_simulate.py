@@ -22,13 +22,14 @@ def one_at_a_time(policy: str) -> list[Translation]:
 @pytest.mark.parametrize("k", [1, 3, 7])
 def test_delays_are_those_of_wait_k(k: int) -> None:
     """A word comes when the schedule allows it, or later when the model had nothing to say yet; never sooner."""
-    for sentence, t in zip(SENTENCES, simulate(fakes.engine(), SENTENCES, f"wait-{k}"), strict=True):
+    translations = simulate(fakes.engine(), SENTENCES, f"wait-{k}")
+    for sentence, t in zip(SENTENCES, translations, strict=True):
         assert t.source == sentence.split()
         ideal = wait_k_delays(k, len(t.source), len(t.target))
         assert len(t.delays) == len(t.target) > 0
         assert all(delay >= least for delay, least in zip(t.delays, ideal, strict=True))
         assert t.delays == sorted(t.delays) and t.delays[-1] <= len(t.source)
-        assert t.delays[0] == ideal[0]
+    assert any(t.delays[0] == min(k, len(t.source)) for t in translations)
 
 
 def test_catch_up_comes_sooner() -> None:

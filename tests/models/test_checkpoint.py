@@ -54,6 +54,13 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     torch.testing.assert_close(model(source, source[:, :2], visible), expected)
 
 
+def test_who_may_read_one_file_may_read_all(tmp_path: Path) -> None:
+    """The weights alone were 0600: a model trained by one user could not be served by another."""
+    save(tmp_path / "toy", toy())
+    modes = {p.name: p.stat().st_mode for p in (tmp_path / "toy").iterdir()}
+    assert len(modes) == 3 and len(set(modes.values())) == 1, modes
+
+
 def test_it_holds_three_files_and_what_it_was_asked_to_keep(tmp_path: Path) -> None:
     model, extra = toy(), {"optimizer-0": {"a/b": torch.ones(2)}}
     checkpoint.save(tmp_path / "toy", model.config, vocabulary(), model.state_dict(), extra)

@@ -58,6 +58,49 @@ async def test_its_errors_have_names() -> None:
                 assert (await rest(peer))[-1]["code"] == code
 
 
+ABUSE: list[str | bytes] = [
+    "{",
+    b"\x00\xff",
+    '{"type": "text", "text": "\\ud800 "}',
+    '{"type": "text", "text": "' + "\ufdfa" * 300 + ' "}',
+    '{"type": "text", "text": "the old ", "at": 1e999}',
+    '{"type": "policy", "policy": "wait-99999"}',
+    '{"type": "mark", "id": "' + "x" * 300 + '"}',
+    '{"type": "start", "version": 1, "source": "en", "target": "fr"}',
+    "x" * 20_000,
+]
+
+
+@in_loop
+async def test_abuse_harms_nobody_else() -> None:
+    """Wrong, huge and torn messages in the middle of a sentence, then the door slammed: others hear nothing of it."""
+
+    async def abuse(url: str, frame: str | bytes) -> None:
+        async with started(url, "wait-1") as peer:
+            await send(peer, {"type": "text", "text": "the old house sees "})
+            await peer.send(frame)
+            if "ufdfa" in ascii(frame):
+                peer.transport.abort()  # the one among them that is allowed
+            else:
+                await rest(peer)
+
+    async def behave(url: str, number: int) -> list[str]:
+        async with started(url, "wait-2") as peer:
+            for piece in texts[number].split(" "):
+                await send(peer, {"type": "text", "text": piece + " "})
+            return await finish(peer)
+
+    texts = [" ".join(fakes.sentences(2, seed=30 + number)) for number in range(3)]
+    async with served(fakes.engine(max_sessions=16)) as server:
+        said, *_ = await asyncio.gather(
+            asyncio.gather(*(behave(server.url, number) for number in range(3))),
+            *(abuse(server.url, frame) for frame in ABUSE),
+        )
+        await server.app.admission.emptied()
+        assert server.engine.sessions == 0 and not server.engine.ready
+    assert said == [alone(text, "wait-2") for text in texts]
+
+
 @in_loop
 async def test_a_flood_of_everything_loses_nothing() -> None:
     text = " ".join(fakes.sentences(8))

@@ -103,7 +103,8 @@ def test_the_last_checkpoints_are_kept_and_averaged(through: Trainer) -> None:
     assert words.model == through.vocabulary.model and model.config == through.config
     first, last = weights(through, 18), weights(through, 24)
     for name, weight in model.state_dict().items():
-        torch.testing.assert_close(weight, (first[name] + last[name]) / 2)
+        mean = (first[name] + last[name]) / 2
+        torch.testing.assert_close(weight, mean.bfloat16().float())  # as it is stored
     assert not any("optimizer" in p.name for p in (through.folder / "averaged").iterdir())
 
 

@@ -1,0 +1,270 @@
+"""The `streamtrans` command as a user meets it: what it prints, when, and how it says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fakes
+import pytest
+from typer.testing import CliRunner, Result
+
+from streamtrans import pretrained
+from streamtrans.cli import app
+from streamtrans.evaluation.latency import Delays, corpus_latency
+from streamtrans.evaluation.simulate import simulate
+from streamtrans.models import checkpoint
+from streamtrans.translator import load_engine
+
+COMMAND = [sys.executable, "-m", "streamtrans"]
+LIMIT = 60.0  # s for anything a process has to say
+SENTENCES = fakes.sentences(5, seed=7)
+
+
+def run(*arguments: object) -> Result:
+    """A command in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result: Result, *says: str) -> None:
+    """Exit code 2 and one line that says why."""
+    assert result.exit_code == 2 and isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith("streamtrans: ") and result.stderr.count("\n") == 1
+    assert all(word in result.stderr for word in says), result.stderr
+
+
+@contextmanager
+def process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in a process of its own, ended with the block."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe) as child:
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                child.terminate()
+
+
+def say(child: subprocess.Popen[bytes], text: bytes) -> None:
+    assert child.stdin is not None
+    child.stdin.write(text)
+    child.stdin.flush()
+
+
+def hear(child: subprocess.Popen[bytes]) -> bytes:
+    """What comes next on standard output."""
+    assert child.stdout is not None
+    assert select.select([child.stdout], [], [], LIMIT)[0], "nothing came"
+    return os.read(child.stdout.fileno(), 4096)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that translates nothing."""
+    folder = tmp_path_factory.mktemp("models") / "toy"
+    model = fakes.model()
+    checkpoint.save(folder, model.config, fakes.vocabulary(), model.state_dict())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(toy: Path) -> Iterator[str]:
+    """A server of the toy, on a free port."""
+    with process("serve", "--port", "0", "--model", str(toy), "--max-sessions", "2") as child:
+        line = hear(child).decode()
+        assert line.startswith("listening on ws://127.0.0.1:") and line.endswith("/v1/translate\n")
+        yield line.removeprefix("listening on ").strip()
+        child.terminate()
+        assert child.wait(LIMIT) == 0
+
+
+# --- models, evaluate, train -----------------------------------------------------------------------
+
+
+def test_models_shows_what_is_embedded() -> None:
+    result = run("models")
+    assert result.exit_code == 0, result.stderr
+    assert "en-fr  en -> fr, text, 16.4 MB" in result.output
+    assert "wait-3   BLEU " in result.output
+    assert str(pretrained.find("en-fr") / "README.md") in result.output
+
+
+@pytest.fixture
+def test_set(tmp_path: Path) -> tuple[Path, Path]:
+    """Sources and references; one line of each holds a sign at which Python, unlike `wc`, begins a new line."""
+    sources = [*SENTENCES, "", "an old\u2028boat."]
+    (tmp_path / "a.en").write_text("".join(f"{s}\n" for s in sources), encoding="utf-8")
+    (tmp_path / "a.fr").write_text("".join(f"{s.upper()}\r\n" for s in sources), encoding="utf-8")
+    return tmp_path / "a.en", tmp_path / "a.fr"
+
+
+def test_evaluate_prints_and_writes_its_figures(
+    toy: Path, test_set: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = test_set
+    figures, output = tmp_path / "figures.json", tmp_path / "out.fr"
+    result = run(
+        *("evaluate", "--source", source, "--target", target, "--model", toy, "--threads", 1),
+        *("--policy", "wait-2", "--json", figures, "--output", output, "--device", "cpu"),
+    )
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(figures.read_text())
+    assert {"bleu", "chrf", "al", "laal", "ap", "dal", "words", "seconds", "signature"} < set(
+        report
+    )
+    assert (report["model"], report["policy"], report["sentences"]) == ("toy", "wait-2", 7)
+    printed = dict(line.split(maxsplit=1) for line in result.output.splitlines())
+    assert set(printed) == set(report)
+    assert float(printed["al"]) == pytest.approx(report["al"], rel=1e-3)
+    lines = output.read_text(encoding="utf-8").split("\n")
+    assert len(lines) == 8 and lines[5] == lines[7] == ""
+    assert sum(len(line.split(" ")) for line in lines if line) == report["words"]
+
+
+def test_evaluate_says_what_is_wrong(toy: Path, test_set: tuple[Path, Path]) -> None:
+    source, target = test_set
+    files = ("evaluate", "--source", source, "--target", target, "--threads", 1)
+    refused(run(*files, "--model", toy, "--policy", "soon"), "no policy 'soon'", "wait-3")
+    refused(run(*files, "--model", "en-xx"), "no model 'en-xx'", "en-fr")
+    refused(run(*files, "--model", toy, "--device", "tpu"), "no device 'tpu'")
+    refused(run(*files[:3], "--target", source.with_name("none.fr"), "--model", toy), "none.fr")
+    target.write_text("one line\n")
+    refused(run(*files, "--model", toy), "7 sources for 1 references")
+
+
+RECIPE = """name = "toy"
+steps = {steps}
+vocabulary = 340
+tokens = 200
+checkpoint_every = 2
+average = 2
+model = {{name="toy", source="en", target="fr", dim=16, heads=2, hidden=24, encoder_layers=1, decoder_layers=1}}
+train = [{{path="a.tsv"}}]
+dev = [{{path="a.tsv"}}]
+"""
+
+
+def test_train_and_go_on(tmp_path: Path) -> None:
+    lines = [f"{s}\t{s.upper()}\n" for s in fakes.sentences(60)]
+    (tmp_path / "a.tsv").write_text("".join(lines))
+    recipe = tmp_path / "toy.toml"
+    options = ("--data", tmp_path, "--out", tmp_path / "run", "--device", "cpu", "--threads", 1)
+    recipe.write_text(RECIPE.format(steps=2))
+    result = run("train", recipe, *options)
+    assert result.exit_code == 0, result.stderr
+    assert f"averaged model: {tmp_path / 'run' / 'averaged'}" in result.output
+    recipe.write_text(RECIPE.format(steps=4))
+    assert run("train", recipe, *options, "--resume").exit_code == 0
+    journal = [
+        json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()
+    ]
+    assert [line["step"] for line in journal if "loss" in line] == [2, 4]
+    model, _ = checkpoint.load(tmp_path / "run" / "averaged")
+    assert model.config.name == "toy"
+    refused(run("train", "en-xx"), "no recipe 'en-xx'", "en-fr-text")
+    recipe.write_text(RECIPE.format(steps=2) + "step = 3\n")
+    refused(run("train", recipe, *options), "unknown key step")
+    refused(run("train", "en-fr-text", *options), "tatoeba.en-fr.train.tsv")
+
+
+# --- translate -------------------------------------------------------------------------------------
+
+
+def test_translate_speaks_before_the_line_is_over() -> None:
+    """A line in is a line out, and its words come while it is still being typed."""
+    with process("translate") as child:
+        say(child, b"I am a student ")
+        early = hear(child)
+        assert early.strip() and b"\n" not in early
+        say(child, b"of life. It is good.\n\nhello\n  \nwithout end")
+        rest, errors = child.communicate(timeout=LIMIT)
+    assert child.returncode == 0 and not errors
+    lines = (early + rest).decode().split("\n")
+    assert len(lines) == 6 and lines[5] == ""
+    assert [bool(line) for line in lines[:5]] == [True, False, True, False, True]
+    assert all(line == " ".join(line.split(" ")) == line.strip() for line in lines)
+
+
+def test_translate_says_what_is_wrong() -> None:
+    """Latin-1 in a pipe was a traceback in the first draft."""
+    with process("translate") as child:
+        output, errors = child.communicate("un café ".encode("latin-1"), timeout=LIMIT)
+    assert (child.returncode, output) == (2, b"")
+    assert (
+        errors.startswith(b"streamtrans: 'utf-8' codec can't decode") and errors.count(b"\n") == 1
+    )
+    refused(run("translate", "--policy", "wait-0"), "wait-k needs k >= 1")
+    refused(run("translate", "--dtype", "int3"), "int3")
+
+
+# --- serve, text, demo -----------------------------------------------------------------------------
+
+
+def test_serve_says_what_is_wrong(tmp_path: Path, toy: Path) -> None:
+    config = tmp_path / "server.toml"
+    config.write_text("max_sesions = 3\n")
+    refused(run("serve", "--config", config), "unknown key max_sesions", "max_sessions")
+    refused(run("serve", "--config", tmp_path / "none.toml"), "none.toml")
+    refused(run("serve", "--port", 70000), "port = 70000")
+    refused(run("serve", "--port", 0, "--max-sessions", 2, "--model", "en-xx"), "no model 'en-xx'")
+    refused(run("serve", "--port", 0, "--max-sessions", 2, "--model", toy, "--host", "192.0.2.1"))
+
+
+def test_text_through_a_server(url: str, toy: Path, tmp_path: Path) -> None:
+    """Two plain lines a segment where there is no terminal, then the table of figures."""
+    file = tmp_path / "text.txt"
+    file.write_text(" ".join(SENTENCES), encoding="utf-8")
+    result = run("text", file, "--fast", "--url", url, "--policy", "wait-2")
+    assert result.exit_code == 0, result.stderr
+    lines = result.output.splitlines()
+    assert [line[4:] for line in lines if line.startswith("en  ")] == SENTENCES
+    assert len([line for line in lines if line.startswith("fr  ")]) == len(SENTENCES)
+    figures = [line for line in lines if line.startswith(("AL", "LAAL", "lag"))]
+    assert len(figures) == 4 and not any(line.endswith(" -") for line in figures)
+    # what is shown is what `evaluate` would say of these sentences, at the pace of the hypotheses
+    translations = simulate(load_engine(str(toy), "cpu", max_sessions=1), SENTENCES, "wait-2")
+    al = corpus_latency(Delays(t.delays, len(t.source)) for t in translations).al
+    assert f"{al:.2f} words" in next(line for line in lines if line.startswith("AL "))
+    paced = run("text", file, "--pace", 1000, "--url", url, "--policy", "full")
+    assert paced.exit_code == 0 and "first word after" in paced.output
+
+
+def test_text_from_standard_input(url: str) -> None:
+    with process("text", "-", "--url", url) as child:
+        output, errors = child.communicate(b"the old house. a boat", timeout=LIMIT)
+    assert child.returncode == 0 and not errors
+    lines = output.decode().splitlines()
+    assert [line for line in lines if line.startswith("en  ")] == [
+        "en  the old house.",
+        "en  a boat",
+    ]
+
+
+def test_text_says_what_is_wrong(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    file.write_text("a boat.", encoding="utf-8")
+    refused(run("text", file, "--fast", "--url", url, "--policy", "soon"), "bad_policy")
+    refused(run("text", file, "--fast", "--url", url, "--source", "xx"), "unsupported_language")
+    refused(run("text", file, "--fast", "--url", url.replace("v1", "v0")), "HTTP 404")
+    refused(run("text", file, "--fast", "--url", "localhost:8765"), "bad_url")
+    refused(run("text", file, "--url", "ws://127.0.0.1:1/v1/translate"), "Connect call failed")
+    refused(run("text", tmp_path / "none.txt", "--url", url), "none.txt")
+    file.write_bytes(b"\xff")
+    refused(run("text", file, "--fast", "--url", url), "utf-8")
+
+
+def test_demo_needs_nothing_but_itself() -> None:
+    """It brings its server, its model and its text, and leaves nothing running."""
+    result = run("demo", "--pace", 20)
+    assert result.exit_code == 0, result.stderr
+    lines = result.output.splitlines()
+    assert len([line for line in lines if line.startswith("en  ")]) == 7
+    words = next(line for line in lines if line.startswith("words, source / target"))
+    assert words.split()[-3] == "100"
+    assert any(line.startswith("AL ") and line.endswith(" words") for line in lines)
