@@ -71,8 +71,10 @@ def main() -> None:
                 flush=True,
             )
             rows.append({"test": name, **dataclasses.asdict(r)})
+    if not rows:
+        parser.error(f"no test set is called {args.only!r}")
     print(f"\n{rows[0]['signature']}; {rows[0]['chrf_signature']}")
-    if not args.only:
+    if not args.only and tuple(args.policies) == POLICIES:
         path = pretrained.find(args.model) / "scores.json"
         path.write_text(json.dumps(rows, indent=1) + "\n")
 
