@@ -131,11 +131,6 @@ class Model(nn.Module):
         return [layer for layer in self.decoder if isinstance(layer, DecoderLayer)]
 
 
-def parameters_of(model: nn.Module) -> int:
-    """How many weights."""
-    return sum(p.numel() for p in model.parameters())
-
-
 @torch.no_grad()
 def average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The mean of some checkpoints' weights (Vaswani et al. 2017, section 6.1)."""

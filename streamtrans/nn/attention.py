@@ -36,11 +36,6 @@ def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
 
 
-def rotate(x: Tensor, position: Tensor) -> Tensor:
-    """`turn` by the angles of some positions. x: (B, H, T, Dh), position: (B, T) or (T,)."""
-    return turn(x, *angles(position, x.shape[-1], x.dtype))
-
-
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, T, D) -> (B, H, T, Dh)."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from streamtrans.models.config import ModelConfig
-from streamtrans.models.model import Model, average, parameters_of
+from streamtrans.models.model import Model, average
 
 ROWS, SOURCE, TARGET, VOCABULARY = 4, 11, 9, 17
 ANOTHER = 7
@@ -158,7 +158,7 @@ def test_one_embedding_serves_source_target_and_output() -> None:
     model = toy()
     names = dict(model.named_parameters())
     assert [n for n, p in names.items() if VOCABULARY in p.shape] == ["embedding.weight"]
-    assert parameters_of(model) == sum(p.numel() for p in names.values())
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in names.values())
     x = torch.randn(3, 16, dtype=torch.float64)
     assert torch.equal(model.logits(x), x @ model.embedding.weight.T)
 

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from streamtrans.nn.attention import (
     CausalAttention,
     CrossAttention,
+    angles,
     attend,
     hiding,
     merge_heads,
-    rotate,
     split_heads,
+    turn,
 )
 
 
@@ -40,6 +41,11 @@ def random(*shape: int) -> Tensor:
     return torch.randn(
         *shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64
     )
+
+
+def rotate(x: Tensor, position: Tensor) -> Tensor:
+    """The rotary embedding at some positions. x: (B, H, T, Dh)."""
+    return turn(x, *angles(position, x.shape[-1], x.dtype))
 
 
 def test_attend_is_the_equation() -> None:
