@@ -90,22 +90,21 @@ class KeyValueCache(State):
         self.length.index_copy_(0, rows, state.length)
 
     def reorder(self, rows: Tensor, since: State | None = None) -> KeyValueCache:
-        """Cells in use are copied, unless nothing was appended after `since`."""
+        """Copies the cells in use of rows that change, in place; none if nothing was appended after `since`."""
         assert since is None or isinstance(since, KeyValueCache)
         if since is None or not torch.equal(self.length, since.length):
             self._copy(rows)
         return replace(self, length=self.length.index_select(0, rows))
 
     def _copy(self, rows: Tensor) -> None:
-        """Planes by number: copying slices of four dimensions takes twice as long."""
+        """Row and head at once: copying slices of four dimensions takes twice as long."""
         moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
-        planes = self._planes() // (self.cells + 1)
+        planes = self._planes() // (self.cells + 1)  # (B, H)
         into = planes.index_select(0, moved).flatten()
         out_of = planes.index_select(0, rows.index_select(0, moved)).flatten()
-        used = self._span(self.length) * self.keys.shape[3]
         for cells in (self.keys, self.values):
-            part = cells.flatten(0, 1).flatten(1)[:, :used]
-            part.index_copy_(0, into, part.index_select(0, out_of))
+            used = cells.flatten(0, 1).flatten(1)[:, : self._span(self.length) * cells.shape[3]]
+            used.index_copy_(0, into, used.index_select(0, out_of))
 
     def reset(self, rows: Tensor) -> None:
         """Forget: what lies beyond `length` is never read."""

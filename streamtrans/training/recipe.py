@@ -87,6 +87,8 @@ class Recipe:
             raise ConfigError(f"objective {self.objective!r}: known are translation, policy")
         if self.objective == "policy" and not self.start:
             raise ConfigError("the objective `policy` needs `start`: a trained model to begin with")
+        if self.objective == "policy" and not self.model.get("policy_head"):
+            raise ConfigError("the objective `policy` needs a model with `policy_head = true`")
 
 
 def load_recipe(name: str | Path) -> Recipe:

@@ -44,8 +44,9 @@ class Trainer:
     """
 
     def __init__(self, recipe: Recipe, data: Path, folder: Path, device: str = "cpu") -> None:
-        self.recipe, self.folder, self.device = recipe, folder, device
+        self.recipe, self.folder = recipe, folder
         self.workers = Workers.join(device)
+        self.device = device = self.workers.device
         folder.mkdir(parents=True, exist_ok=True)
         corpora = recipe.train
         if recipe.teacher:
@@ -167,16 +168,23 @@ class Trainer:
         model, vocabulary = checkpoint.load(folder)
         if vocabulary.model != self.vocabulary.model:
             raise ConfigError(f"{self.recipe.name}: {folder} has another vocabulary")
-        missing, unexpected = self.model.load_state_dict(model.state_dict(), strict=False)
+        wrong = ConfigError(f"{self.recipe.name}: the model of {folder} is another one")
+        try:
+            missing, unexpected = self.model.load_state_dict(model.state_dict(), strict=False)
+        except RuntimeError as error:  # tensors of other sizes
+            raise wrong from error
         if unexpected or any(not name.startswith("head.") for name in missing):
-            raise ConfigError(f"{self.recipe.name}: the model of {folder} is another one")
+            raise wrong
 
     def _vocabulary(self, pairs: list[tuple[str, str]]) -> Vocabulary:
         path = self.folder / "vocabulary.model"
         if path.exists():
             return Vocabulary.load(path)
-        for other in filter(None, (self.recipe.start, self.recipe.teacher)):
-            path.write_bytes((self._other(other) / "averaged" / "vocabulary.model").read_bytes())
+        if self.recipe.start:
+            theirs = self._other(self.recipe.start) / "averaged" / "vocabulary.model"
+            if not theirs.is_file():
+                raise ConfigError(f"{self.recipe.name}: no finished run in {theirs.parents[1]}")
+            path.write_bytes(theirs.read_bytes())
             return Vocabulary.load(path)
         rng = np.random.default_rng(self.recipe.seed)
         some = rng.permutation(len(pairs))[: self.recipe.vocabulary_lines // 2]

@@ -5,6 +5,7 @@ One process alone is the same with one worker. It knows ranks and shares of a ba
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,9 +27,12 @@ class Workers:
 
     @classmethod
     def join(cls, device: str) -> Workers:
-        """Meet the others if torchrun started this process: gloo on the CPU, NCCL on CUDA."""
+        """Meet the others if torchrun started this process: gloo on the CPU; NCCL on CUDA, a device for each worker."""
         if not dist.is_torchelastic_launched():
-            return cls()
+            return cls(device=device)
+        if device == "cuda":
+            device = f"cuda:{os.environ['LOCAL_RANK']}"
+            torch.cuda.set_device(device)
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
         return cls(dist.get_rank(), dist.get_world_size(), device)
@@ -56,8 +60,10 @@ class Workers:
         return (own, float(self.count)) if len(own) else (np.zeros(1, dtype=int), 0.0)
 
     def share(self, module: nn.Module) -> nn.Module:
-        """The module, its gradients averaged over all workers."""
-        return DistributedDataParallel(module) if self.count > 1 else module
+        """The module, its gradients averaged over all workers; weights that an objective leaves alone have none."""
+        if self.count == 1:
+            return module
+        return DistributedDataParallel(module, find_unused_parameters=True)
 
     def reseed(self) -> None:
         """Noise of its own for each worker."""
