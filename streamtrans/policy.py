@@ -145,7 +145,7 @@ class Adaptive:
 
 
 _WAIT = re.compile(r"wait-(\d{1,4})(?::(0?\.\d{1,4}))?")
-_ADAPTIVE = re.compile(r"adaptive-(\d{1,4})-(\d{1,4})(?::([01]|[01]?\.\d{0,4}))?")
+_ADAPTIVE = re.compile(r"adaptive-(\d{1,4})-(\d{1,4})(?::([01]|[01]?\.\d{1,4}))?")
 
 
 def parse(name: str) -> Policy:

@@ -71,8 +71,8 @@ def recurrent(config: ModelConfig, kind: str, layers: int) -> Recurrent[Any]:
 
 
 class RecurrentEncoder(Streaming[State]):
-    """A recurrent stack and a last layer norm. With `both_ways` a second stack reads from the end, and `forward`
-    joins the two (Schuster & Paliwal 1997): an offline encoder, whose `step` does not exist.
+    """A recurrent stack and a last layer norm. If the config says `bidirectional` a second stack reads from the end,
+    and `forward` joins the two (Schuster & Paliwal 1997): an offline encoder, whose `step` does not exist.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -111,7 +111,7 @@ class Model(nn.Module):
         """
         encoder = state.encoder
         if self.config.offline:
-            memory = self.encode(pieces)
+            memory, lengths = self.encode(pieces), (pieces != Vocabulary.pad).sum(1)
         else:
             memory, encoder = self.encoder.step(self._embed(pieces), encoder, lengths)
         stack = self._stack()
