@@ -39,7 +39,7 @@ from streamtrans.training.trainer import Trainer
 
 FULL_SENTENCE = "full-sentence"  # beam search over whole segments; no policy of an engine
 WAITING = ("wait-1", "wait-3", "wait-5", "wait-7", "wait-9", "full")
-ADAPTIVE = ("adaptive-1-6", "adaptive-1-6:0.7", "adaptive-1-6:0.8", "adaptive-1-6:0.9")
+ADAPTIVE = ("adaptive-1-6:0.8", "adaptive-1-6:0.9", "adaptive-1-6:0.94", "adaptive-1-6:0.97")
 MONOTONIC = ("monotonic", "adaptive-1-3", "adaptive-2-5", "adaptive-4-8")  # as learned, and bounded
 LIBRARIES = ("streamtrans", "torch", "sentencepiece", "sacrebleu")
 

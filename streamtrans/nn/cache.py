@@ -46,8 +46,8 @@ class Seen:
 
 @dataclass
 class KeyValueCache(State):
-    """keys, values: (N, H, cells + 1, Dh), Dh of each its own; length: (B,) positions appended so far; rows: (B,) of the
-    N, None for all.
+    """keys, values: (N, H, cells + 1, Dh), Dh of each its own; length: (B,) positions appended so far; rows: (B,)
+    of the N, None for all.
 
     The last cell takes what padding would write, so that appending has one shape on every device.
     """
