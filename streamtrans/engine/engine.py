@@ -11,6 +11,7 @@ from itertools import groupby
 
 import torch
 
+from streamtrans.engine.beam import Beam
 from streamtrans.engine.scheduler import Batch, schedule
 from streamtrans.engine.session import Limits, Session, SessionError, runnable
 from streamtrans.engine.slots import Slots
@@ -30,18 +31,25 @@ class EngineFull(RuntimeError):
 class Engine:
     """Many live sessions over one model.
 
-    max_sessions: slots of the state pool. max_batch: sessions in one tick at most.
+    max_sessions: slots of the state pool. max_batch: sessions in one tick at most. beam: hypotheses followed among the
+    words that may be written before the next READ; 1 is greedy, piece by piece.
     """
 
     def __init__(
-        self, model: Model, vocabulary: Vocabulary, max_sessions: int = 64, max_batch: int = 128
+        self,
+        model: Model,
+        vocabulary: Vocabulary,
+        max_sessions: int = 64,
+        max_batch: int = 128,
+        beam: int = 1,
     ) -> None:
         self.model, self.vocabulary = model.config, vocabulary
         self.default_policy = model.config.policy
         self.max_sessions, self.max_batch = max_sessions, max_batch
         self._model = model
         self._device = model.embedding.weight.device
-        self._slots = Slots(model, max_sessions)
+        self._slots = Slots(model, max_sessions, spare=Beam.spare(beam, max_batch))
+        self._beam = Beam(model, self._slots, vocabulary, beam) if beam > 1 else None
         self._limits = Limits(model.config.words, model.config.memory)
         self._ready: dict[Action, dict[Session, int]] = {Action.READ: {}, Action.WRITE: {}}
         self._sessions: set[Session] = set()
@@ -138,11 +146,16 @@ class Engine:
         self._slots.put(rows, self._model.read(pieces, self._slots.take(rows), lengths))
 
     def _run_write(self, sessions: Sequence[Session]) -> None:
+        if self._beam:
+            self._beam.plan([session for session in sessions if not session.planned])
         rows = self._rows(sessions)
         previous = self._tensor([session.previous for session in sessions])
         logits, confidence, state = self._model.write(previous, self._slots.take(rows))
         logits.index_fill_(1, self._never, -torch.inf)
-        pieces: list[int] = logits.argmax(1).tolist()
+        likeliest: list[int] = logits.argmax(1).tolist()
+        pieces = [
+            s.planned[0] if s.planned else p for s, p in zip(sessions, likeliest, strict=True)
+        ]
         sure = [1.0] * len(pieces) if confidence is None else confidence.tolist()
         counted = [i for i, s in enumerate(sessions) if s.wrote(pieces[i], sure[i])]
         fresh = [sessions[i] for i in counted if sessions[i].fresh]

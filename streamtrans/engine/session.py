@@ -81,6 +81,7 @@ class Session:
         self.paused = self.closed = False
         self.backlog = 0  # source words fed and not yet READ
         self.previous = vocabulary.bos  # the piece written last
+        self.planned: deque[int] = deque()  # what a beam chose to be written next
         self.events: list[Event] = []
         self._waiting: deque[Waiting] = deque()
         self._words = Words()
@@ -162,6 +163,7 @@ class Session:
         elif isinstance(item, SetPolicy):
             self.policy = runnable(item.policy, self._decides)
             self._confidence = 1.0
+            self.planned.clear()
             self.events.append(Changed(self.next_seq(), self.policy.name, self._source_words))
         elif isinstance(item, End):
             self.events.append(Done(self.next_seq(), self._source_words, self._target_words))
@@ -174,6 +176,7 @@ class Session:
         """The pieces of the next word, or the end of the segment. Call when `action` is READ."""
         item = self._waiting.popleft()
         self._hold, self._confidence = False, 1.0
+        self.planned.clear()
         if isinstance(item, Word):
             self._read_clock = item.at
             self.events.append(Source(self.next_seq(), item.text, self._source_words, item.at))
@@ -208,6 +211,8 @@ class Session:
             return True
         self.fresh = False
         self.previous = piece
+        if self.planned:
+            self.planned.popleft()
         self._written_pieces += 1
         before = len(self._detokenizer.pieces)
         word = self._detokenizer.feed(piece)
@@ -218,6 +223,28 @@ class Session:
 
     def _decide(self, confidence: float) -> Action:
         return self.policy.decide(Progress(self._read, self._written, self._ended, confidence))
+
+    @property
+    def words_allowed(self) -> int:
+        """How many words may be written before the next READ; 0: all that are left, as the segment's end is READ.
+
+        One with a policy that asks the model first.
+        """
+        if self._ended:
+            return 0
+        words = 1
+        while not self.policy.learned and words < self.limits.words:
+            ahead = Progress(self._read, self._written + words, self._ended)
+            if self.policy.decide(ahead) is Action.READ:
+                break
+            words += 1
+        return words
+
+    @property
+    def pieces_allowed(self) -> int:
+        """How many pieces more the segment's target may have."""
+        most = self.limits.ratio * self._read_pieces + self.limits.spare
+        return max(0, math.ceil(most) - self._written_pieces)
 
     def _overlong(self) -> bool:
         """No more words than the source can account for: of 3,400 references 0.4 % are longer."""
@@ -236,6 +263,7 @@ class Session:
     def _new_segment(self) -> None:
         self._read = self._written = self._read_pieces = self._written_pieces = 0
         self._ended = self._hold = False
+        self.planned.clear()
         self._confidence = 1.0  # of the last WRITE that was refused since the last READ
         self.previous = self.vocabulary.bos
         self.fresh = True

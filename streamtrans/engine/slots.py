@@ -5,16 +5,18 @@ It knows rows and states of any kind. It does not know sessions or models beyond
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from streamtrans.models.model import Model, ModelState
 
 
 class Slots:
-    """A pool of `size` rows. Untouched rows of zeros cost address space, not memory."""
+    """A pool of `size` rows, and `spare` more for copies. Untouched rows of zeros cost address space, not memory."""
 
-    def __init__(self, model: Model, size: int) -> None:
-        self.state: ModelState = model.init_state(size)
+    def __init__(self, model: Model, size: int, spare: int = 0) -> None:
+        self.state: ModelState = model.init_state(size + spare)
+        self._spare = torch.arange(size, size + spare, device=model.embedding.weight.device)
         self._free = list(range(size - 1, -1, -1))
 
     @property
@@ -37,6 +39,17 @@ class Slots:
     def put(self, rows: Tensor, state: ModelState) -> None:
         """Keep what a step made of it."""
         self.state.put(rows, state)
+
+    def copies(self, rows: Tensor, width: int) -> ModelState:
+        """`width` copies of what each row WRITEs from, in spare rows: stepping them changes no other row. They are good
+        until copies are asked for again.
+        """
+        count = len(rows)
+        some = self.state.take(torch.cat((rows, self._spare[: count * width])))
+        order = torch.arange(count * (1 + width), device=rows.device)
+        order[count:] = (order[count:] - count) // width
+        decoder = tuple(layer.reorder(order) for layer in some.decoder)
+        return ModelState(some.encoder, decoder).take(order.new_tensor(range(count, len(order))))
 
     def reset(self, rows: Tensor) -> None:
         """Make rows new."""

@@ -17,7 +17,7 @@ from streamtrans.evaluation.simulate import simulate
 from streamtrans.models import checkpoint
 from streamtrans.models.config import ModelConfig
 from streamtrans.models.model import Model, ModelState
-from streamtrans.models.search import EOS, NEVER, beam_search
+from streamtrans.models.search import EOS, LENGTH_PENALTY, NEVER, beam_search
 from streamtrans.text.target import Detokenizer
 from streamtrans.text.vocabulary import Vocabulary
 
@@ -77,7 +77,9 @@ def log_probability(model: Model, source: list[int], target: list[int]) -> float
     return float(logits.log_softmax(1).gather(1, torch.tensor([*target, EOS])[:, None]).sum())
 
 
-def score(model: Model, source: list[int], target: list[int], alpha: float) -> float:
+def score(
+    model: Model, source: list[int], target: list[int], alpha: float = LENGTH_PENALTY
+) -> float:
     return log_probability(model, source, target) / ((5 + len(target) + 1) / 6) ** alpha
 
 
@@ -112,7 +114,7 @@ def test_a_wider_beam_finds_better_targets() -> None:
     means = []
     for width in (1, 2, 4, 8):
         found = beam_search(model, sources, width)
-        scores = [score(model, s, t, 1.0) for s, t in zip(sources, found, strict=True)]
+        scores = [score(model, s, t) for s, t in zip(sources, found, strict=True)]
         means.append(sum(scores) / len(scores))
     assert means == sorted(means) and means[0] < means[-1]
 
@@ -147,7 +149,7 @@ def test_what_is_found_has_the_score_that_forward_gives(kind: str) -> None:
     greedy, wide = beam_search(model, sources, 1), beam_search(model, sources, 6)
     better = 0
     for source, first, second in zip(sources, greedy, wide, strict=True):
-        gain = score(model, source, second, 1.0) - score(model, source, first, 1.0)
+        gain = score(model, source, second) - score(model, source, first)
         assert gain > -1e-9
         better += gain > 1e-9
     assert better
