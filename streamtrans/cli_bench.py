@@ -35,6 +35,9 @@ def quality(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="The first sentences only.", min=1)] = None,
     beam: Annotated[int, typer.Option(help="Width of the full-sentence search.", min=1)] = 4,
+    live_beam: Annotated[
+        int, typer.Option(help="Width of the search within what a policy may write.", min=1)
+    ] = 1,
     timed: Annotated[
         int, typer.Option(help="Sentences for the computation-aware figures.", min=0)
     ] = 50,
@@ -57,7 +60,7 @@ def quality(
     curves.require_matplotlib()
     set_threads(threads)
     chosen = benchmark.policy_names(policy or ())
-    settings = benchmark.Settings(beam, timed, *find_device(device, dtype))
+    settings = benchmark.Settings(beam, timed, *find_device(device, dtype), live_beam)
     bitext = testsets.load(test, data, limit)
     found = [benchmark.find_system(name, runs) for name in systems]
     benchmark.check(found, bitext)

@@ -32,6 +32,7 @@ from streamtrans.evaluation.testsets import Bitext
 from streamtrans.models import checkpoint
 from streamtrans.models.config import ConfigError, ModelConfig, build
 from streamtrans.models.model import Model
+from streamtrans.models.search import LENGTH_PENALTY
 from streamtrans.policy import PolicyError
 from streamtrans.text.vocabulary import Vocabulary
 from streamtrans.training.recipe import Recipe, load_recipe
@@ -76,14 +77,20 @@ class System:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a cell is measured. beam: hypotheses of the full-sentence search; policies are greedy. timed: sentences, the
-    first ones of the test set, that are translated once more for the computation-aware figures of a policy.
+    """How a cell is measured. beam: hypotheses of the full-sentence search; live: of a policy, within what may be
+    written before the next READ, 1 is greedy. timed: sentences, the first ones of the test set, that are translated
+    once more for the computation-aware figures of a policy.
     """
 
     beam: int = 4
     timed: int = 0
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
+    live: int = 1
+
+    def width(self, policy: str) -> int:
+        """Hypotheses under a policy."""
+        return self.beam if policy == FULL_SENTENCE else self.live
 
 
 @dataclass(frozen=True)
@@ -166,7 +173,9 @@ def plan(
 
 
 def _key(system: System, bitext: Bitext, policy: str, settings: Settings) -> str:
-    how = f"beam {settings.beam}" if policy == FULL_SENTENCE else f"timed {settings.timed}"
+    how = f"timed {settings.timed}" if policy != FULL_SENTENCE else ""
+    if (width := settings.width(policy)) > 1:
+        how += f" beam {width} length penalty {LENGTH_PENALTY}"
     place = f"{settings.device} {settings.dtype}"
     return _digest([system.name, system.digest, bitext.digest, policy, how, place])
 
@@ -213,7 +222,8 @@ class _Loaded:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(self.model, self.vocabulary, max_sessions=256, max_batch=128)
+        live = self.settings.live
+        return Engine(self.model, self.vocabulary, max_sessions=256, max_batch=128, beam=live)
 
     def report(self, policy: str, bitext: Bitext) -> Report:
         if policy != FULL_SENTENCE:
@@ -233,7 +243,7 @@ class _Loaded:
             "system": cell.system.name,
             "test": bitext.name,
             **dataclasses.asdict(report),
-            "beam": self.settings.beam if cell.policy == FULL_SENTENCE else 1,
+            "beam": self.settings.width(cell.policy),
             "parameters": sum(weight.numel() for weight in self.model.parameters()),
             "bytes": (cell.system.folder / "model.safetensors").stat().st_size,
             "weights_digest": cell.system.digest,
