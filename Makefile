@@ -7,7 +7,7 @@ DATA ?= data
 RUN ?= runs/bench
 export PYTHONUNBUFFERED := 1
 
-.PHONY: setup demo test check fix bench bench-load bench-lag bench-step scores train clean
+.PHONY: setup system demo test check fix bench bench-load bench-lag bench-step scores train clean
 
 setup: $(READY)
 
@@ -16,6 +16,13 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
+
+# What the tests of the page and of the microphone need besides Python (Debian's names): without it they are skipped.
+SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
+system:
+	$(SUDO) apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qq -y --no-install-recommends \
+		chromium libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
 
 demo: setup
 	$(BIN)/streamtrans demo
