@@ -22,6 +22,7 @@ from streamtrans_server.config import ServerConfig
 from streamtrans_server.connection import Connection, Offer
 from streamtrans_server.engine_thread import EngineThread
 from streamtrans_server.failure import Failure
+from streamtrans_server.static import StaticFiles
 from streamtrans_server.websocket import Websocket
 
 log = logging.getLogger("streamtrans.server")
@@ -42,6 +43,7 @@ class App:
         self._offer = Offer(
             model.name, model.source, model.target, model.kind, engine.default_policy
         )
+        self.static = StaticFiles()
         self._thread = EngineThread(engine, config.lag_ms, self._engine_failed)
         self._connections: set[Connection] = set()
 
@@ -97,6 +99,8 @@ class App:
                 else connection.respond(HTTPStatus.OK, "ready\n")
             )
         if path != PATH:
+            if found := self.static.find(path):
+                return found
             return connection.respond(HTTPStatus.NOT_FOUND, f"the path is {PATH}\n")
         if refusal := self.admission.take():
             return self._refuse(connection, refusal)
