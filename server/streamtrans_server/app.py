@@ -11,12 +11,15 @@ import logging
 import signal
 import socket as sockets
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from http import HTTPStatus
 
+import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from streamtrans.engine import Engine
+from streamtrans.messages import PROTOCOL_VERSION
 from streamtrans_server.admission import Admission
 from streamtrans_server.config import ServerConfig
 from streamtrans_server.connection import Connection, Offer
@@ -30,6 +33,7 @@ wire_log = logging.getLogger("streamtrans.server.websockets")
 wire_log.setLevel(logging.INFO)  # below it websockets logs frames, and frames hold what people say
 
 PATH = "/v1/translate"
+MODELS_PATH = "/v1/models"
 IDLE_LOOK = 0.25  # of idle_timeout between two looks for idle sessions
 
 
@@ -98,6 +102,8 @@ class App:
                 if refusal
                 else connection.respond(HTTPStatus.OK, "ready\n")
             )
+        if path == MODELS_PATH:
+            return self._models(connection)
         if path != PATH:
             if found := self.static.find(path):
                 return found
@@ -107,6 +113,14 @@ class App:
         assert isinstance(connection, Websocket)
         connection.on_lost = self.admission.give_back
         return None
+
+    def _models(self, connection: ServerConnection) -> Response:
+        """What a client may ask for, before it takes a session."""
+        offers = {"version": PROTOCOL_VERSION, "models": [asdict(self._offer)]}
+        response = connection.respond(HTTPStatus.OK, msgspec.json.encode(offers).decode())
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json"
+        return response
 
     def _refuse(self, connection: ServerConnection, why: str) -> Response:
         response = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}\n")

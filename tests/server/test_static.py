@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,15 @@ def test_a_file_without_a_known_type_is_named(tmp_path: Path) -> None:
 
 def test_the_files_that_are_shipped_load() -> None:
     StaticFiles()
+
+
+@in_loop
+async def test_the_models_are_told_before_a_session_is_taken() -> None:
+    async with served() as server:
+        status, headers, body = await get(server.url, "/v1/models")
+        assert (status, headers["content-type"]) == (200, "application/json")
+        (model,) = json.loads(body)["models"]
+        assert model == {
+            **{"model": "en-fr", "source": "en", "target": "fr"},
+            **{"kind": "text", "policy": "wait-3"},
+        }
