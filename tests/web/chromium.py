@@ -1,0 +1,80 @@
+"""A real Chromium for tests of the page: what it needs, and how to say that it lacks.
+
+`make system` installs what is missing. Without it a test is skipped with the reason, except in continuous integration.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+IN_CI = bool(os.environ.get("CI") or os.environ.get("STREAMTRANS_CI"))
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+
+def lacking(*parts: str | None) -> None:
+    """Skip the test with the first of these reasons that is not None; fail in continuous integration."""
+    for reason in filter(None, parts):
+        if IN_CI:
+            pytest.fail(f"{reason}; `make system` installs it")
+        pytest.skip(f"{reason}; `make system` installs it")
+
+
+def executable() -> str:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    lacking(
+        None if importlib.util.find_spec("playwright") else "playwright is not installed",
+        None if path else "chromium is not installed",
+    )
+    assert path is not None
+    return path
+
+
+@contextmanager
+def browser(microphone: Path | None = None) -> Iterator[Any]:
+    """A browser; `microphone` is the WAV file that its fake microphone plays once."""
+    path = executable()
+    from playwright.sync_api import sync_playwright
+
+    flags = list(FLAGS)
+    if microphone:
+        flags.append(f"--use-file-for-fake-audio-capture={microphone.resolve()}%noloop")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=flags)
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+@contextmanager
+def page_at(chromium: Any, url: str, **options: Any) -> Iterator[Any]:
+    """A page whose uncaught errors and console errors fail the test."""
+    visit = chromium.new_context(**options)
+    page = visit.new_page()
+    page.set_default_timeout(15_000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and wrong.append(line.text))
+    page.goto(url)
+    yield page
+    visit.close()
+    assert wrong == []
