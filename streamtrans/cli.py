@@ -57,6 +57,9 @@ def serve(
     model: MODEL = "en-fr",
     config: Annotated[Path | None, typer.Option(help="TOML file of server options.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once [1024].")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error [info].")
+    ] = None,
     device: DEVICE = "auto",
     dtype: DTYPE = "auto",
     threads: THREADS = 1,
@@ -66,11 +69,8 @@ def serve(
 
     from streamtrans.translator import load_engine
 
-    options = {"host": host, "port": port, "max_sessions": max_sessions}
-    settings = (
-        ServerConfig.from_toml(config, **options)
-        if config
-        else ServerConfig(**{k: v for k, v in options.items() if v is not None})  # type: ignore[arg-type]
+    settings = ServerConfig.from_toml(
+        config, host=host, port=port, max_sessions=max_sessions, log_level=log_level
     )
     _threads(threads)
     run(load_engine(model, device, dtype, settings.max_sessions, max_batch=256), settings)

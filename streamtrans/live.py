@@ -65,6 +65,7 @@ def demonstrate(policy: str, pace: float) -> None:
 @contextmanager
 def _server() -> Iterator[str]:
     command = [sys.executable, "-m", "streamtrans", "serve", "--port", "0", "--max-sessions", "8"]
+    command += ["--log-level", "warning"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -48,25 +48,34 @@ class Engine:
         self._sessions: set[Session] = set()
         self._spoken: dict[Session, None] = {}  # sessions with events that no step caused
         self._ticks = 0
+        self.last_batch = 0  # sessions in the last tick
         self._never = torch.tensor(
             [vocabulary.pad, vocabulary.unk, vocabulary.bos], device=self._device
         )
 
     # --- sessions ---------------------------------------------------------------------------------
 
-    def open(self, policy: str | None = None) -> Session:
-        """A new session. Raises EngineFull and PolicyError."""
+    def open(self, policy: str | None = None, prefix: Sequence[str] = ()) -> Session:
+        """A new session. Raises EngineFull and PolicyError.
+
+        prefix: words of the first segment that are committed already and that it has to write again first.
+        """
         chosen = policies.parse(policy or self.default_policy)
         if not self._slots.free:
             raise EngineFull(f"all {self.max_sessions} slots are taken")
         slot = self._slots.acquire()
-        session = Session(slot, chosen, self.vocabulary, self.model.target, self._limits)
+        session = Session(slot, chosen, self.vocabulary, self.model.target, self._limits, prefix)
         self._sessions.add(session)
         return session
 
     def feed(self, session: Session, command: Command) -> None:
         """Give a session source or a command. Raises SessionError and PolicyError, the session unharmed."""
         session.feed(command)
+        self.settle(session)
+
+    def adopt(self, session: Session, policy: str) -> None:
+        """Change the policy of a session at once, ahead of what it was fed. Raises PolicyError."""
+        session.adopt(policies.parse(policy))
         self.settle(session)
 
     def pause(self, session: Session, paused: bool) -> None:
@@ -96,6 +105,7 @@ class Engine:
         """One batch of READs or WRITEs over all sessions that are ready; the events it caused, in order."""
         self._ticks += 1
         batch = schedule(self._ready, self.max_batch)
+        self.last_batch = len(batch.sessions) if batch is not None else 0
         if batch is not None:
             for session in batch.sessions:
                 del self._ready[batch.action][session]
@@ -137,6 +147,9 @@ class Engine:
         logits, state = self._model.write(previous, self._slots.take(rows))
         logits.index_fill_(1, self._never, -torch.inf)
         pieces: list[int] = logits.argmax(1).tolist()
+        for i, session in enumerate(sessions):
+            if session.forced:
+                pieces[i] = session.choose(logits[i])
         counted = [i for i, s in enumerate(sessions) if s.wrote(pieces[i])]
         fresh = [sessions[i] for i in counted if sessions[i].fresh]
         if len(counted) < len(sessions):

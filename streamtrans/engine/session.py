@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from streamtrans.engine.prefix import Prefix
 from streamtrans.messages import (
     Changed,
     Command,
@@ -68,7 +72,13 @@ class Session:
     """Owned by an engine, which asks `action`, calls `take_read` and `wrote`, and collects `events`."""
 
     def __init__(
-        self, slot: int, policy: Policy, vocabulary: Vocabulary, target: str, limits: Limits
+        self,
+        slot: int,
+        policy: Policy,
+        vocabulary: Vocabulary,
+        target: str,
+        limits: Limits,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.slot, self.policy, self.vocabulary, self.limits = slot, policy, vocabulary, limits
         self.paused = self.closed = False
@@ -79,6 +89,7 @@ class Session:
         self._words = Words()
         self._segmenter = Segmenter(limits.words, limits.pieces - 1)
         self._detokenizer = Detokenizer(vocabulary, target)
+        self._prefix = Prefix(prefix, vocabulary, target)
         self._seq = self._source_words = self._target_words = 0
         self._clock = self._read_clock = 0.0
         self._ending = False
@@ -129,6 +140,11 @@ class Session:
             self.backlog += 1
             if self._segmenter.add(part, len(pieces)):
                 self._end_segment()
+
+    def adopt(self, policy: Policy) -> None:
+        """Change the policy at once, before what waits is READ, because the session lags."""
+        self.policy = policy
+        self.events.append(Changed(self.next_seq(), policy.name, self._source_words, lag=True))
 
     def _end_segment(self) -> None:
         if self._segmenter.open_words:
@@ -181,6 +197,15 @@ class Session:
 
     # --- writing ----------------------------------------------------------------------------------
 
+    @property
+    def forced(self) -> bool:
+        """Does `choose` decide on the next piece, and not the highest score?"""
+        return bool(self._prefix)
+
+    def choose(self, scores: Tensor) -> int:
+        """The next piece while `forced`. scores: (V,)."""
+        return self._prefix.choose(scores, self._detokenizer.pieces, self._ended)
+
     def wrote(self, piece: int) -> bool:
         """Take the piece a decoder step chose. False: it must not count, the decoder stays where it was.
 
@@ -207,13 +232,15 @@ class Session:
 
     def _overlong(self) -> bool:
         """No more words than the source can account for: of 3,400 references 0.4 % are longer."""
-        if self._detokenizer.pieces:
+        if self._detokenizer.pieces or (self._prefix and self._ended):
             return False
         return self._written_pieces >= self.limits.ratio * self._read_pieces + self.limits.spare
 
     def _commit(self, word: str | None) -> None:
         if word is None:
             return
+        if self._prefix:
+            word = self._prefix.take()
         self.events.append(
             Target(self.next_seq(), word, self._target_words, self._source_words, self._read_clock)
         )

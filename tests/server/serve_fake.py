@@ -8,4 +8,5 @@ from fake_engine import FakeEngine
 from streamtrans_server import ServerConfig, run
 
 if __name__ == "__main__":
-    run(FakeEngine(), ServerConfig(port=0, drain_seconds=float(sys.argv[1])))
+    drain_seconds = float(sys.argv[1])
+    run(FakeEngine(), ServerConfig(port=0, drain_seconds=drain_seconds, log_level="warning"))
