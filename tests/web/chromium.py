@@ -67,13 +67,17 @@ def browser(microphone: Path | None = None) -> Iterator[Any]:
 
 @contextmanager
 def page_at(chromium: Any, url: str, **options: Any) -> Iterator[Any]:
-    """A page whose uncaught errors and console errors fail the test."""
+    """A page whose uncaught errors and console errors fail the test, unless it clears `page.console_errors`."""
     visit = chromium.new_context(**options)
     page = visit.new_page()
     page.set_default_timeout(15_000)
     wrong: list[str] = []
+    page.console_errors = wrong
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda line: line.type == "error" and wrong.append(line.text))
+    page.route(
+        "**/favicon.ico", lambda route: route.fulfill(status=204)
+    )  # asked for by pages that name no icon
     page.goto(url)
     yield page
     visit.close()

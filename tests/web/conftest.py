@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from chromium import browser
 
-SERVER_TESTS = Path(__file__).parents[1] / "server"
+TESTS = Path(__file__).parents[1]
+SERVER_TESTS = TESTS / "server"
+sys.path.insert(0, str(TESTS / "clients"))  # its scripted server
 
 
 @pytest.fixture(scope="session")

@@ -69,10 +69,17 @@ async function start() {
     await talk.finish();
   });
   for (const button of document.querySelectorAll("[data-save]")) button.addEventListener("click", () => save(button.dataset.save, talk));
+  document.addEventListener("click", ({ target }) => {
+    const menu = document.querySelector(".menu");
+    if (!target.closest("summary")) menu.open = false;
+  });
   $("large").addEventListener("click", enlarge);
   $("leave").addEventListener("click", () => $("captions").close());
   $("captions").addEventListener("close", () => document.fullscreenElement && document.exitFullscreen());
-  document.addEventListener("keydown", (event) => event.altKey && event.code === "KeyC" && enlarge());
+  document.addEventListener("keydown", (event) => {
+    if (event.altKey && event.code === "KeyC") enlarge();
+    if (event.key === "Escape") document.querySelector(".menu").open = false;
+  });
 }
 
 /** A talk with this model, its events joined to what is seen. */
@@ -87,6 +94,7 @@ function open(model) {
 
   const url = new URL("v1/translate", location.href);
   url.protocol = url.protocol.replace("http", "ws");
+  if (query.has("access_token")) url.searchParams.set("access_token", query.get("access_token"));
   const talk = new Talk(url, model, policy());
   const transcript = new Transcript($("segments"), $("spoken"), model);
   const rollUp = new RollUp(model.target);

@@ -5,7 +5,7 @@
  * change on a BroadcastChannel, and the overlay (a browser source in OBS, a window on a projector) shows it.
  */
 
-const LINE = 42; // characters
+const LINE = 32; // characters: large letters, in at most 90 % of the width
 const SILENCE = 8000; // ms until an overlay fades
 
 export class RollUp {

@@ -7,17 +7,22 @@
  *     session.sendText("I am a student. ");
  *     await session.end();
  *
- * One module, no dependency, types in streamtrans.d.ts, the protocol in docs/protocol.md. It knows messages, their order
+ * No dependency and no build step, types in streamtrans.d.ts, the protocol in docs/protocol.md. It knows messages, their order
  * and how to come back after a lost connection. It does not know where source comes from nor what becomes of the events.
  */
+
+import { Outgoing, Story } from "./comeback.js";
 
 export const PROTOCOL_VERSION = 1;
 
 const FIRST_WAIT = 250; // ms before the first attempt to come back
 const LONGEST_WAIT = 5000; // ms between two attempts
+const ACK_EVERY = 64; // events
+const MARK_EVERY = 50; // frames of audio: 5 s of frames of 100 ms
+const OWN_MARK = "streamtrans.js:";
 const FINAL = new Set(["ended", "failed", "closed"]);
 
-/** The session is over before it was done; `code` as in docs/protocol.md, or connection_lost, or bad_server. */
+/** The session is over before it was done; `code` as in docs/protocol.md, or connection_lost, closed or bad_server. */
 export class SessionFailed extends Error {
   constructor(code, text) {
     super(`${code}: ${text}`);
@@ -36,7 +41,8 @@ export async function connect(url, options = {}) {
 
 /**
  * Verbs go out, events come to the listeners of `on`. What is sent before the session is open, or while it is on its way
- * back, waits and goes out in order.
+ * back, waits and goes out in order. A lost connection is taken up again where it broke; when the server itself was lost,
+ * a new session takes over the open segment (`Start.prefix`), and the listeners see one session all the same.
  */
 export class Session {
   #url;
@@ -44,30 +50,35 @@ export class Session {
   #patience;
   #listeners = new Map();
   #socket = null;
-  #sent = []; // commands that the server may not have taken yet, oldest first
-  #taken = 0; // commands before #sent[0]
+  #outgoing = new Outgoing();
+  #story = new Story();
   #ending = deferred();
   #opening = deferred();
+  #token = null;
+  #seq = 0; // of the last event of the server's session
   #lostAt = 0;
   #wait = FIRST_WAIT;
   #timer = 0;
+  #marks = 0;
+  #offline = () => this.#socket.close(4000, "offline"); // the network says so before TCP notices
 
-  constructor(url, { source = "en", target = "fr", kind = "text", rate, policy, patience = 60_000 } = {}) {
+  constructor(url, { source = "en", target = "fr", kind = "text", rate, policy, keep = true, patience = 60_000 } = {}) {
     this.#url = String(url);
     this.#start = { type: "start", version: PROTOCOL_VERSION, source, target, kind };
     if (policy) this.#start.policy = policy;
     if (kind === "audio") this.#start.rate = rate;
+    if (keep) this.#start.keep = true;
     this.#patience = patience;
     this.ready = null;
     this.state = "connecting";
-    this.seq = 0;
     this.opened = this.#opening.promise;
     this.done = this.#ending.promise;
     for (const promise of [this.opened, this.done]) promise.catch(() => {}); // told by `error`, too
-    this.#open();
+    globalThis.addEventListener?.("offline", this.#offline);
+    this.#connect();
   }
 
-  /** Call `listener` with each event of this type. Returns a function that takes it off again. */
+  /** Call `listener` with each event of this type, "*" for all. Returns a function that takes it off again. */
   on(type, listener) {
     if (!this.#listeners.has(type)) this.#listeners.set(type, new Set());
     this.#listeners.get(type).add(listener);
@@ -83,6 +94,7 @@ export class Session {
   sendAudio(samples) {
     if (!(samples instanceof Int16Array)) throw new TypeError("audio is an Int16Array");
     this.#send(samples);
+    if (this.#start.keep && ++this.#marks % MARK_EVERY === 0) this.mark(`${OWN_MARK}${this.#marks}`);
   }
 
   /** Have all that was sent translated and committed, and go on. */
@@ -97,6 +109,7 @@ export class Session {
 
   /** Change the policy, for example to wait-5. */
   setPolicy(policy) {
+    this.#start.policy = policy;
     this.#send({ type: "policy", policy });
   }
 
@@ -110,17 +123,19 @@ export class Session {
   close() {
     if (FINAL.has(this.state)) return;
     this.#over("closed");
-    this.#ending.reject(new SessionFailed("closed", "the session was left before it was done"));
+    const left = new SessionFailed("closed", "the session was left before it was done");
+    this.#opening.reject(left);
+    this.#ending.reject(left);
   }
 
   /** Bytes that wait to be sent: a sender that may be faster than the server looks here. */
   get bufferedAmount() {
-    return this.#socket?.bufferedAmount ?? 0;
+    return this.#socket.bufferedAmount;
   }
 
   #send(command) {
     if (FINAL.has(this.state)) throw new SessionFailed("bad_order", `the session is ${this.state}`);
-    if (this.state !== "open" || this.ready.resume) this.#sent.push(command);
+    this.#outgoing.add(command);
     if (this.state === "open") this.#write(command);
   }
 
@@ -128,18 +143,22 @@ export class Session {
     this.#socket.send(command instanceof Int16Array ? command : JSON.stringify(command));
   }
 
-  #open() {
-    const socket = new WebSocket(this.#url);
-    socket.binaryType = "arraybuffer";
+  #connect() {
+    const url = new URL(this.#url);
+    if (this.#token) {
+      url.searchParams.set("resume", this.#token);
+      url.searchParams.set("after", this.#seq);
+    }
+    const socket = new WebSocket(url);
     this.#socket = socket;
-    socket.onopen = () => socket.send(JSON.stringify(this.#startMessage()));
-    socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = ({ code, reason }) => this.#lost(code, reason);
+    socket.onopen = () => this.#token || this.#write(this.#startMessage());
+    socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
+    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
   }
 
   #startMessage() {
-    const token = this.ready?.resume;
-    return token ? { ...this.#start, resume: token, seq: this.seq } : this.#start;
+    const { prefix } = this.#story;
+    return prefix.length ? { ...this.#start, prefix } : this.#start;
   }
 
   #receive(data) {
@@ -150,47 +169,53 @@ export class Session {
       return this.#fail("bad_server", "the server sent something that is not JSON");
     }
     if (message.type === "ready") return this.#readied(message);
-    if (message.type === "error") return this.#fail(message.code, message.text);
-    if (message.seq !== undefined) {
-      if (message.seq <= this.seq) return; // told again after a return
-      if (message.seq !== this.seq + 1) return this.#fail("bad_server", `event ${message.seq} came after ${this.seq}`);
-      this.seq = message.seq;
-    }
-    if (message.type === "done") this.#over("ended");
-    this.#tell(message.type, message);
-    if (message.type === "done") this.#ending.resolve(message);
+    if (message.type === "error") return this.#failed(message);
+    if (message.seq === undefined) return this.#tell(message.type, message); // a draft: gone with the next one
+    if (message.seq !== this.#seq + 1) return this.#fail("bad_server", `event ${message.seq} came after ${this.#seq}`);
+    this.#seq = message.seq;
+    if (this.#token && this.#seq % ACK_EVERY === 0) this.#write({ type: "ack", seq: this.#seq });
+    if (message.type === "source") this.#outgoing.read();
+    if (message.type === "marked") this.#outgoing.marked(message.id);
+    const event = this.#story.take(message);
+    if (event.type === "done") this.#over("ended");
+    if (!event.again && !event.id?.startsWith(OWN_MARK)) this.#tell(event.type, event);
+    if (event.type === "done") this.#ending.resolve(event);
   }
 
   #readied(ready) {
     if (ready.version !== PROTOCOL_VERSION) return this.#fail("unsupported_version", `the server speaks version ${ready.version}`);
     const back = this.ready !== null;
     this.ready = ready;
+    this.#token = ready.token ?? null;
     this.#wait = FIRST_WAIT;
     this.#lostAt = 0;
-    this.#forget(ready.received ?? this.#taken);
     this.#enter("open");
-    for (const command of this.#sent) this.#write(command);
-    if (!ready.resume) this.#sent = []; // nobody will ask for it again
+    for (const command of this.#outgoing.after(ready.received ?? 0)) this.#write(command);
     this.#opening.resolve(ready);
-    this.#tell(back ? "resumed" : "ready", ready);
+    const type = back ? "resumed" : "ready";
+    this.#tell(type, { ...ready, type });
   }
 
-  /** The server has the first `count` commands of this session. */
-  #forget(count) {
-    this.#sent.splice(0, Math.max(0, count - this.#taken));
-    this.#taken = Math.max(this.#taken, count);
+  /** The server ended the session; a text session that it merely lost is opened anew. */
+  #failed({ code, text }) {
+    const gone = code === "resume_lost" || (code === "draining" && this.#token);
+    if (!gone || this.#start.kind !== "text") return this.#fail(code, text);
+    this.#token = null;
+    this.#seq = 0;
+    this.#outgoing.restart(this.#story.restart(this.#outgoing.clocked));
+    this.#socket.close();
   }
 
   /** The connection is gone and nobody said why: come back if the server keeps sessions, until patience ends. */
   #lost(code, reason) {
     if (FINAL.has(this.state)) return;
-    const now = Date.now();
-    this.#lostAt ||= now;
+    this.#lostAt ||= Date.now();
     const why = code === 1006 ? "the connection was lost" : `the connection was closed with ${code} ${reason}`.trim();
-    if (!this.ready?.resume) return this.#fail("connection_lost", this.ready ? why : "no server answers, or it is full");
-    if (now - this.#lostAt > this.#patience) return this.#fail("connection_lost", `${why}, and did not come back`);
+    if (!this.ready) return this.#fail("connection_lost", "no server answers there, or it lets nobody in");
+    if (!this.ready.token) return this.#fail("connection_lost", why);
+    if (Date.now() - this.#lostAt > this.#patience) return this.#fail("connection_lost", `${why} and did not come back`);
     this.#enter("reconnecting");
-    this.#timer = setTimeout(() => this.#open(), this.#wait * (0.5 + Math.random() / 2));
+    this.#timer = setTimeout(() => this.#connect(), this.#wait * (0.5 + Math.random() / 2));
     this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT);
   }
 
@@ -204,9 +229,9 @@ export class Session {
 
   #over(state) {
     clearTimeout(this.#timer);
-    this.#sent = [];
+    globalThis.removeEventListener?.("offline", this.#offline);
     this.#enter(state);
-    this.#socket.close();
+    this.#socket.close(1000);
   }
 
   #enter(state) {
@@ -219,7 +244,7 @@ export class Session {
       try {
         listener(event);
       } catch (error) {
-        queueMicrotask(() => { throw error; }); // a listener's fault is its own: the session goes on
+        globalThis.reportError(error); // a listener's fault is its own: the session goes on
       }
     }
   }
