@@ -39,8 +39,9 @@ from streamtrans_clients.record import Record
 
 ACK_EVERY = 32  # events
 FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # s between two attempts to come back
-REPLAYS = 3  # in a row that bring no event
+REPLAYS = 3  # after internal errors in a row: what the engine cannot do it will not do
 RETRIED = frozenset({"connection_lost", "draining", "internal", "overloaded"})
+BUSY = frozenset({429, 502, 503, 504})
 BROKEN = frozenset(
     {1001, 1006, 1011, 1012, 1013}
 )  # close codes after which it is worth coming back
@@ -68,7 +69,7 @@ class Session:
         self._opened = time.monotonic()
         self._at = 0.0
         self._done = False
-        self._barren = 0  # replays since the last event
+        self._internal = 0  # internal errors since the last event
         self._failure: SessionFailed | None = None
         self._sending = asyncio.Lock()
         self._returning = asyncio.Lock()
@@ -113,7 +114,7 @@ class Session:
         while True:
             event = await self._receive()
             if event is not None:
-                self._barren = 0
+                self._internal = 0
                 self._done = isinstance(event, Done)
                 return event
 
@@ -144,7 +145,8 @@ class Session:
             self._push_aside()
             return None
         except SessionFailed as failure:
-            if failure.code not in RETRIED:
+            self._internal += failure.code == "internal"
+            if failure.code not in RETRIED or self._internal > REPLAYS:
                 self._failure = failure
                 raise
             await self._come_back(socket, failure)
@@ -243,7 +245,7 @@ class Session:
                     raise
                 why: Exception = failure
             except Refused as refusal:
-                if refusal.status not in (429, 503):
+                if refusal.status not in BUSY:
                     raise SessionFailed("connection_lost", str(refusal)) from refusal
                 why = refusal
             except (OSError, TimeoutError) as error:
@@ -262,9 +264,6 @@ class Session:
 
     async def _replay(self) -> None:
         """A new session gets the source of the open segment, and the committed words to begin with."""
-        self._barren += 1
-        if self._barren > REPLAYS:
-            raise SessionFailed("replay_failed", f"{REPLAYS} new sessions came to nothing")
         record, start = self._record, self._start
         start = Start(
             start.version,
