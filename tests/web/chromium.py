@@ -49,20 +49,26 @@ def executable() -> str:
 
 
 @contextmanager
-def browser(microphone: Path | None = None) -> Iterator[Any]:
-    """A browser; `microphone` is the WAV file that its fake microphone plays once."""
-    path = executable()
+def engine() -> Iterator[Any]:
+    """Playwright, of which a process can run one."""
+    executable()
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@contextmanager
+def browser(playwright: Any, microphone: Path | None = None) -> Iterator[Any]:
+    """A browser; `microphone` is the WAV file that its fake microphone plays once."""
     flags = list(FLAGS)
     if microphone:
         flags.append(f"--use-file-for-fake-audio-capture={microphone.resolve()}%noloop")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=flags)
-        try:
-            yield chromium
-        finally:
-            chromium.close()
+    chromium = playwright.chromium.launch(executable_path=executable(), args=flags)
+    try:
+        yield chromium
+    finally:
+        chromium.close()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import browser
+from chromium import browser, engine
 
 TESTS = Path(__file__).parents[1]
 SERVER_TESTS = TESTS / "server"
@@ -18,8 +18,14 @@ sys.path.insert(0, str(TESTS / "clients"))  # its scripted server
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    with browser() as one:
+def playwright() -> Iterator[Any]:
+    with engine() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Any) -> Iterator[Any]:
+    with browser(playwright) as one:
         yield one
 
 

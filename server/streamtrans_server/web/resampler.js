@@ -52,11 +52,12 @@ export class Resampler {
   }
 }
 
-/** Samples in [-1, 1] as 16 bit PCM, as a decoder made them: 32768 steps to 1, clipped. */
+/** Samples in [-1, 1] as 16 bit PCM, clipped; the reverse of what Chromium's decoder does, so that it is exact. */
 export function toPcm(samples) {
   const pcm = new Int16Array(samples.length);
   for (let i = 0; i < samples.length; i++) {
-    pcm[i] = Math.max(-32768, Math.min(32767, Math.round(samples[i] * 32768)));
+    const sample = Math.max(-1, Math.min(1, samples[i]));
+    pcm[i] = Math.round(sample * (sample < 0 ? 32768 : 32767));
   }
   return pcm;
 }
