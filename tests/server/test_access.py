@@ -6,13 +6,13 @@ import asyncio
 import json
 import shutil
 import ssl
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from certificates import self_signed
 from harness import SENTENCE, START, finish, get, in_loop, rest, send, served, started, until
 from streamtrans_clients import connect as connect_client
 from streamtrans_server import ConfigError
@@ -243,24 +243,7 @@ async def test_a_frame_byte_by_byte_counts_as_silence() -> None:
 def certificate(tmp_path: Path) -> tuple[str, str]:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-        ]
-        + ["-keyout", str(key), "-out", str(cert), "-days", "1", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True,
-        capture_output=True,
-    )
-    return str(cert), str(key)
+    return self_signed(tmp_path)
 
 
 @in_loop
