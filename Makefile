@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 system:
 	$(SUDO) apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qq -y --no-install-recommends \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
 		chromium libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
 
 demo: setup

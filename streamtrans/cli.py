@@ -161,6 +161,42 @@ def text(
 
 @app.command()
 @_named_errors
+def mic(
+    url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8765/v1/translate",
+    policy: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
+    source: Annotated[str, typer.Option(help="Source language.")] = "en",
+    target: Annotated[str, typer.Option(help="Target language.")] = "fr",
+    device: Annotated[
+        str | None, typer.Option(help="Number or name; default: the system's.")
+    ] = None,
+    rate: Annotated[int, typer.Option(help="Samples a second; the server resamples.")] = 16000,
+    save: Annotated[
+        list[Path] | None, typer.Option(help="Subtitles, .srt or .vtt; more than once.")
+    ] = None,
+    patience: Annotated[float, typer.Option(help="Seconds to try to come back.", min=0)] = 600.0,
+    token: Annotated[
+        str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token.")
+    ] = None,
+    show_devices: Annotated[bool, typer.Option("--list", help="List the devices.")] = False,
+) -> None:
+    """Translate what a microphone hears, live; Ctrl-C ends it after the last word."""
+    import asyncio
+
+    from rich.console import Console
+    from streamtrans_clients import microphone
+    from streamtrans_clients.audio_session import AudioSession
+    from streamtrans_clients.dial import Dial
+    from streamtrans_clients.listen import listen
+
+    if show_devices:
+        typer.echo("\n".join(microphone.names()) or "no device can record")
+        return
+    session = AudioSession(Dial(url, token), source, target, rate, policy, patience)
+    asyncio.run(listen(session, microphone.Microphone(device, rate), save or [], Console()))
+
+
+@app.command()
+@_named_errors
 def demo(
     policy: POLICY = "wait-3",
     pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,

@@ -36,6 +36,7 @@ class Start(Message, frozen=True):
     prefix: committed words of the open segment of a session that was lost with its server; the same words are written
     again first, and the client sends the source of that segment again.
     lag_policy: the policy to change to while the session lags.
+    rate: samples a second of audio, which comes as binary messages of 16 bit little-endian PCM, one channel.
     """
 
     version: int
@@ -46,6 +47,7 @@ class Start(Message, frozen=True):
     keep: bool = False
     prefix: tuple[str, ...] = ()
     lag_policy: str | None = None
+    rate: int | None = None
 
 
 class Text(Message, frozen=True):

@@ -36,6 +36,10 @@ class Kept(Capitals):
         """Messages after start, acknowledgements not counted."""
         return len([m for m in self.received if m["type"] not in ("start", "ack")])
 
+    @property
+    def pcm(self) -> bytes:
+        return b"".join(self.frames)
+
     def hears(self, frame: bytes) -> Iterator[dict[str, Any]]:
         self.received.append({"type": "audio"})
         self.frames.append(frame)
@@ -79,7 +83,7 @@ class Site:
 
     @property
     def pcm(self) -> bytes:
-        return b"".join(frame for session in self.sessions for frame in session.frames)
+        return b"".join(session.pcm for session in self.sessions)
 
     # in the server's thread
 

@@ -1,21 +1,16 @@
-"""A real Chromium for tests of the page: what it needs, and how to say that it lacks.
-
-`make system` installs what is missing. Without it a test is skipped with the reason, except in continuous integration.
-"""
+"""A real Chromium for tests of the page."""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from lacking import lacking
 
-IN_CI = bool(os.environ.get("CI") or os.environ.get("STREAMTRANS_CI"))
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -28,14 +23,6 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
 ]
-
-
-def lacking(*parts: str | None) -> None:
-    """Skip the test with the first of these reasons that is not None; fail in continuous integration."""
-    for reason in filter(None, parts):
-        if IN_CI:
-            pytest.fail(f"{reason}; `make system` installs it")
-        pytest.skip(f"{reason}; `make system` installs it")
 
 
 def executable() -> str:
