@@ -30,9 +30,10 @@ from streamtrans_server.connection import Connection
 from streamtrans_server.engine_thread import EngineThread
 from streamtrans_server.failure import Failure
 from streamtrans_server.handshakes import Handshakes
-from streamtrans_server.live_session import LiveSession, Offer
+from streamtrans_server.live_session import LiveSession
 from streamtrans_server.logs import say
 from streamtrans_server.metrics import CONTENT_TYPE, Metrics
+from streamtrans_server.offer import Offer
 from streamtrans_server.static import StaticFiles
 from streamtrans_server.websocket import Websocket
 

@@ -19,7 +19,7 @@ from streamtrans_server.codec import decode, encode
 from streamtrans_server.config import ServerConfig
 from streamtrans_server.failure import Failure
 from streamtrans_server.live_session import LiveSession
-from streamtrans_server.logs import say
+from streamtrans_server.logs import say, where
 from streamtrans_server.outbox import Outbox
 from streamtrans_server.rate import Rate
 from streamtrans_server.websocket import Payload, Websocket
@@ -132,6 +132,13 @@ class Connection:
                 raise Failure("bad_order", "the first message must be start")
         except Failure as failure:
             self.end(failure)
+        except (
+            Exception
+        ) as error:  # a mistake of ours is this session's alone, and the client's to hear
+            say(
+                log, logging.ERROR, "receive_failed", error=type(error).__name__, where=where(error)
+            )
+            self.end(Failure("internal", "the message could not be taken; open a new session"))
         if wait := self._rate.take(time.monotonic()):
             self._throttled = True
             self._regulate()

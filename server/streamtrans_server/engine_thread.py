@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from streamtrans.engine import Engine, EngineFull, Session, SessionError
+from streamtrans.engine import Engine, EngineFull, SessionError
 from streamtrans.messages import (
     Changed,
     Command,
@@ -28,7 +28,6 @@ from streamtrans.messages import (
     Error,
     Event,
     FromServer,
-    Lag,
     Mark,
     Marked,
     Ready,
@@ -39,16 +38,13 @@ from streamtrans.messages import (
 )
 from streamtrans.policy import PolicyError, parse
 from streamtrans_server.channel import Channel
+from streamtrans_server.lag_watch import LagWatch
 from streamtrans_server.logs import say, where
 from streamtrans_server.metrics import Metrics
 from streamtrans_server.warm_up import warm_up
 
 log = logging.getLogger("streamtrans.server.engine")
 
-LAG_INTERVAL = 1.0  # s between two Lag events of one session
-LAG_LOOK = 0.1  # s between two looks at all sessions
-LAG_RELIEF = 2  # Lag events in a row after which the lag policy of a session comes into force
-LAG_OVER = 5.0  # s without a Lag event after which its own policy comes back
 PATIENCE = 0.02  # s since the last call into the loop after which source words go out alone
 BROKEN = Error("internal", "the engine has failed; connect again later")
 
@@ -94,14 +90,13 @@ class EngineThread:
     ) -> None:
         self._engine = engine
         self._metrics = metrics
-        self._lag = lag_ms / 1000
+        self._lag_watch = LagWatch(engine, lag_ms / 1000)
         self._on_failed = on_failed
         self._inbox: SimpleQueue[Item | Stop] = SimpleQueue()
         self._channels: dict[int, Channel] = {}  # by id() of the session, which the channel holds
         self._out: dict[Channel, list[FromServer]] = {}
         self._urgent = False  # there is more in `_out` than source words
         self._handed_over = 0.0
-        self._looked = 0.0
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     # in the loop
@@ -152,7 +147,9 @@ class EngineThread:
         if self._engine.ready:
             self._tick()
         now = time.monotonic()
-        self._look_for_lag(now)
+        for channel, lag in self._lag_watch.look(self._channels.values(), now):
+            self._metrics.lags.inc()
+            self._say(channel, lag)
         patient = self._engine.ready and now - self._handed_over < PATIENCE
         if self._out and (self._urgent or not patient):
             out, self._out = self._out, {}
@@ -270,35 +267,6 @@ class EngineThread:
             channel.unanswered -= 1
         elif isinstance(event, (Done, Error)):
             self._forget(channel)
-
-    def _look_for_lag(self, now: float) -> None:
-        """Tell each session whose oldest unread word waits too long, at most every second.
-
-        One that goes on lagging changes to its lag policy, if it has one, and back when it has recovered.
-        """
-        if now - self._looked < LAG_LOOK:
-            return
-        self._looked = now
-        for channel in self._channels.values():
-            session, oldest = channel.session, channel.arrivals.oldest
-            if session is None or session.paused or now - channel.lag_sent < LAG_INTERVAL:
-                continue
-            if oldest is None or now - oldest < self._lag:
-                channel.lags = 0
-                if channel.relieved and now - channel.lag_sent > LAG_OVER:
-                    self._adopt(channel, session, channel.asked_policy)
-                continue
-            channel.lag_sent = now
-            channel.lags += 1
-            self._metrics.lags.inc()
-            self._say(channel, Lag(session.next_seq(), round((now - oldest) * 1000, 1)))
-            if channel.lags >= LAG_RELIEF and channel.lag_policy and not channel.relieved:
-                self._adopt(channel, session, channel.lag_policy)
-
-    def _adopt(self, channel: Channel, session: Session, policy: str) -> None:
-        """The change is an event of the session and comes out of its next tick."""
-        self._engine.adopt(session, policy)
-        channel.relieved = not channel.relieved
 
     def _bury(self) -> None:
         """Tell every session, present and to come, that the engine failed, until told to stop."""

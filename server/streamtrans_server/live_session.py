@@ -13,7 +13,6 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from streamtrans.messages import (
@@ -40,21 +39,11 @@ from streamtrans_server.engine_thread import Close, EngineThread, Open, Pause
 from streamtrans_server.failure import Failure
 from streamtrans_server.kept_events import KeptEvents
 from streamtrans_server.logs import say
+from streamtrans_server.offer import Offer
 
 log = logging.getLogger("streamtrans.server.session")
 
 CHARACTERS = 8  # of one unit of work, at least: a text may hold words that no white space parts
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What the server translates."""
-
-    model: str
-    source: str
-    target: str
-    kind: str
-    policy: str
 
 
 class Outlet(Protocol):
@@ -90,7 +79,7 @@ class LiveSession:
         on_over: Callable[[LiveSession], None],
     ) -> None:
         """Raises Failure when the server does not do what `start` asks for."""
-        _check(start, offer, config)
+        offer.check(start, config.max_prefix_words)
         self.name = secrets.token_hex(8)
         self.lease = lease
         self.kept = start.keep
@@ -325,18 +314,3 @@ class LiveSession:
 def _again(ready: Ready, received: int) -> Ready:
     fields = {name: getattr(ready, name) for name in ready.__struct_fields__}
     return Ready(**fields | {"received": received})
-
-
-def _check(start: Start, offer: Offer, config: ServerConfig) -> None:
-    if start.version != PROTOCOL_VERSION:
-        text = f"this server speaks version {PROTOCOL_VERSION}, not {start.version}"
-        raise Failure("unsupported_version", text)
-    if start.kind != offer.kind:
-        raise Failure("unsupported_kind", f"this server takes {offer.kind}")
-    if (start.source, start.target) != (offer.source, offer.target):
-        text = f"this server translates {offer.source} to {offer.target}"
-        raise Failure("unsupported_language", text)
-    if len(start.prefix) > config.max_prefix_words:
-        raise Failure("bad_prefix", f"a prefix has at most {config.max_prefix_words} words")
-    if any(word.split() != [word] for word in start.prefix):
-        raise Failure("bad_prefix", "a prefix is words without white space")

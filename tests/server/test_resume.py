@@ -22,6 +22,7 @@ from harness import (
     started,
     until,
 )
+from streamtrans_server import lag_watch
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
@@ -259,11 +260,9 @@ async def test_a_prefix_that_cannot_be_one_is_named(prefix: list[str]) -> None:
 async def test_a_session_that_goes_on_lagging_changes_to_the_policy_it_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from streamtrans_server import engine_thread
-
-    monkeypatch.setattr(engine_thread, "LAG_INTERVAL", 0.02)
-    monkeypatch.setattr(engine_thread, "LAG_LOOK", 0.005)
-    monkeypatch.setattr(engine_thread, "LAG_OVER", 0.05)
+    monkeypatch.setattr(lag_watch, "INTERVAL", 0.02)
+    monkeypatch.setattr(lag_watch, "LOOK", 0.005)
+    monkeypatch.setattr(lag_watch, "OVER", 0.05)
     engine = GatedEngine()
     async with served(engine, lag_ms=20) as server, connect(server.url) as peer:
         await send(peer, {**START, "policy": "wait-3", "lag_policy": "wait-1"})

@@ -1,0 +1,37 @@
+"""What the server translates, and whether a `start` asks for just that.
+
+This file knows languages and kinds. It does not know sessions, nor the engine, which judges policies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamtrans.messages import PROTOCOL_VERSION, Start
+from streamtrans_server.failure import Failure
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One model, and its default policy."""
+
+    model: str
+    source: str
+    target: str
+    kind: str
+    policy: str
+
+    def check(self, start: Start, prefix_words: int) -> None:
+        """Raises Failure when this is not what the client wants, or its prefix cannot be one."""
+        if start.version != PROTOCOL_VERSION:
+            text = f"this server speaks version {PROTOCOL_VERSION}, not {start.version}"
+            raise Failure("unsupported_version", text)
+        if start.kind != self.kind:
+            raise Failure("unsupported_kind", f"this server takes {self.kind}")
+        if (start.source, start.target) != (self.source, self.target):
+            text = f"this server translates {self.source} to {self.target}"
+            raise Failure("unsupported_language", text)
+        if len(start.prefix) > prefix_words:
+            raise Failure("bad_prefix", f"a prefix has at most {prefix_words} words")
+        if any(word.split() != [word] for word in start.prefix):
+            raise Failure("bad_prefix", "a prefix is words without white space")
