@@ -103,7 +103,7 @@ def _account(table: dict[str, object], default: Account) -> tuple[bytes, Account
         if key not in known:
             raise ConfigError(f"tokens: {name}: unknown key {key}; known are {', '.join(known)}")
         number = isinstance(value, known[key]) and not isinstance(value, bool)
-        if not number or value < 0:  # type: ignore[operator]
+        if not number or value < 0:
             raise ConfigError(
                 f"tokens: {name}: {key} = {value!r}: must be a number, 0 for no limit"
             )

@@ -106,6 +106,7 @@ class App:
             ping_interval=config.ping_interval,
             ping_timeout=config.ping_timeout,
             close_timeout=config.close_timeout,
+            server_header=None,
             logger=wire_log,
         ):
             port = listener.getsockname()[1]

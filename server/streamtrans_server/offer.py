@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from streamtrans.messages import PROTOCOL_VERSION, Start
 from streamtrans_server.failure import Failure
 
+NO_BREAK = {0xA0: "_", 0x202F: "_"}
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -33,5 +35,10 @@ class Offer:
             raise Failure("unsupported_language", text)
         if len(start.prefix) > prefix_words:
             raise Failure("bad_prefix", f"a prefix has at most {prefix_words} words")
-        if any(word.split() != [word] for word in start.prefix):
+        if not all(map(_is_word, start.prefix)):
             raise Failure("bad_prefix", "a prefix is words without white space")
+
+
+def _is_word(text: str) -> bool:
+    r"""French typography sets a no-break space within a word: `Où\u202f?` is one."""
+    return text.translate(NO_BREAK).split() == [text.translate(NO_BREAK)]

@@ -40,6 +40,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
+    "Access-Control-Allow-Origin": "*",  # the files are public; other pages import the client
 }
 
 

@@ -15,12 +15,15 @@ export class LagMeter {
     for (let i = 0; i < count; i++) this.#sentAt.push(now);
   }
 
-  /** A committed word came at `now`; `read` source words had been READ for it. Returns its lag, or null. */
+  /** A committed word came at `now`; `read` source words had been READ for it. */
   came(read, now) {
     const sentAt = this.#sentAt[Math.min(read, this.#sentAt.length) - 1];
-    if (sentAt === undefined) return null;
-    this.#recent = [...this.#recent, now - sentAt].slice(-RECENT);
-    return now - sentAt;
+    if (sentAt !== undefined) this.add(now - sentAt);
+  }
+
+  /** The lag of one more word in ms. */
+  add(ms) {
+    this.#recent = [...this.#recent, ms].slice(-RECENT);
   }
 
   /** The median of the last words, or null. */

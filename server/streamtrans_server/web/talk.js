@@ -48,7 +48,9 @@ export class Talk {
 
   /** A frame of 16 bit mono PCM at RATE. */
   hear(pcm) {
-    this.#turn("audio").session.sendAudio(pcm);
+    const turn = this.#turn("audio");
+    turn.heardFrom ??= performance.now() - (pcm.length / RATE) * 1000;
+    turn.session.sendAudio(pcm);
   }
 
   /** The end of a sentence. */
@@ -97,13 +99,15 @@ export class Talk {
   }
 
   #show(turn, event) {
+    if (event.type === "target") {
+      const now = performance.now();
+      if (turn.kind === "text") turn.lag.came(event.read, now);
+      else turn.lag.add(now - turn.heardFrom - event.at);
+      this.lag = turn.lag.median;
+    }
     if (event.at !== undefined) event = { ...event, at: event.at + turn.offset };
     if (event.seq !== undefined) this.events.push(event);
     if (event.type === "source") turn.unread.shift();
-    if (event.type === "target") {
-      turn.lag.came(event.read, performance.now());
-      this.lag = turn.lag.median;
-    }
     if (event.type === "error") event = { ...event, unread: turn.unread };
     this.#tell(event.type, event);
   }
