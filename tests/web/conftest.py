@@ -30,19 +30,19 @@ def chromium(playwright: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def process(*command: str) -> Iterator[str]:
-    """A server process; the http address of its page."""
-    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as server:
+def our_server(port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Our server with capital letters for a model: the address of its page, and the process."""
+    command = [sys.executable, str(SERVER_TESTS / "serve_fake.py"), "0", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
             address = server.stdout.readline().removeprefix("listening on ").strip()
-            yield address.replace("ws://", "http://").removesuffix("v1/translate")
+            yield address.replace("ws://", "http://").removesuffix("v1/translate"), server
         finally:
             server.terminate()
 
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
-    """Our server, capital letters for a model."""
-    with process(str(SERVER_TESTS / "serve_fake.py"), "0") as url:
+    with our_server() as (url, _):
         yield url

@@ -197,3 +197,11 @@ def test_audio_arrives_whole_over_a_cut_connection(chromium: Any) -> None:
     expected = b"".join(i.to_bytes(2, "little", signed=True) for i in range(120 * 160))
     assert site.pcm == expected
     assert site.starts[0]["rate"] == 16000
+
+
+def test_another_page_imports_it_from_the_server(chromium: Any, site: str) -> None:
+    with page_at(chromium, "about:blank") as page:
+        names = page.evaluate(
+            "async (url) => Object.keys(await import(url))", f"{site}streamtrans.js"
+        )
+        assert sorted(names) == ["PROTOCOL_VERSION", "Session", "SessionFailed", "connect"]

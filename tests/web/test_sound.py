@@ -100,6 +100,8 @@ def test_a_file_arrives_bit_for_bit_at_its_pace(chromium: Any) -> None:
         until_state(page, "ended")
         assert 1.0 <= time.monotonic() - start < 5.0  # eleven frames, the last due after 1 s
         assert page.inner_text(".target .committed") == "WORD1 WORD2"
+        lag = int(page.inner_text("#lag-text").removesuffix(" ms"))
+        assert 900 < lag < 2000  # this server says of each word that it was heard after 1 ms
     assert site.pcm == samples.tobytes()
     assert (site.starts[0]["kind"], site.starts[0]["rate"]) == ("audio", RATE)
     assert {len(frame) for frame in site.sessions[0].frames[:-1]} == {3200}
