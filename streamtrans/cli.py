@@ -142,6 +142,9 @@ def text(
     target: Annotated[str, typer.Option(help="Target language.")] = "fr",
     pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,
     fast: Annotated[bool, typer.Option(help="As fast as the server reads.")] = False,
+    token: Annotated[
+        str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token of the server.")
+    ] = None,
 ) -> None:
     """Send a text through a server and show the translation as it comes, each word with its lag."""
     import asyncio
@@ -156,7 +159,7 @@ def text(
         source_text = pieces.at_once(Path(file).read_text(encoding="utf-8"))
     else:
         source_text = pieces.paced(Path(file).read_text(encoding="utf-8"), pace)
-    asyncio.run(show(source_text, url, source, target, policy))
+    asyncio.run(show(source_text, url, source, target, policy, token))
 
 
 @app.command()

@@ -97,6 +97,7 @@ class App:
             self._handle,
             sock=listener,
             ssl=self._tls,
+            ssl_handshake_timeout=config.handshake_timeout if self._tls else None,
             process_request=self._answer,
             create_connection=self._handshakes.connection,  # type: ignore[arg-type]  # any callable
             compression=None,

@@ -264,6 +264,18 @@ async def test_over_tls_and_back_again(certificate: tuple[str, str]) -> None:
         assert [w.text for w in words if isinstance(w, Target)] == ["ONE", "TWO", "THREE"]
 
 
+@in_loop
+async def test_who_does_not_finish_the_tls_handshake_is_cut_off(
+    certificate: tuple[str, str],
+) -> None:
+    cert, key = certificate
+    async with served(tls_cert=cert, tls_key=key, handshake_timeout=0.2) as server:
+        parts = urlsplit(server.url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        assert await reader.read() == b""
+        writer.close()
+
+
 def test_half_of_a_certificate_is_named(tmp_path: Path, certificate: tuple[str, str]) -> None:
     from streamtrans_server import ServerConfig
 
