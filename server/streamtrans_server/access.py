@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.datastructures import Headers
@@ -19,6 +20,7 @@ from websockets.datastructures import Headers
 from streamtrans_server.config import ConfigError
 
 SHORTEST = 16  # characters of a token
+WHOLE = {"max_sessions": True, "max_messages_per_second": False}  # limits: are they whole numbers?
 
 
 @dataclass(frozen=True)
@@ -91,21 +93,17 @@ def _tables(path: str) -> list[dict[str, object]]:
 
 def _account(table: dict[str, object], default: Account) -> tuple[bytes, Account]:
     values = dict(table)
-    token, name = values.pop("token", None), values.get("name")
+    token, name = values.pop("token", None), values.pop("name", None)
     if not isinstance(name, str) or not name:
         raise ConfigError("tokens: each needs a name")
     if not isinstance(token, str) or len(token) < SHORTEST:
         raise ConfigError(f"tokens: {name}: a token has at least {SHORTEST} characters")
-    known = {"max_sessions": (int,), "max_messages_per_second": (int, float)}
+    limits: dict[str, Any] = {key: getattr(default, key) for key in WHOLE}
     for key, value in values.items():
-        if key == "name":
-            continue
-        if key not in known:
-            raise ConfigError(f"tokens: {name}: unknown key {key}; known are {', '.join(known)}")
-        number = isinstance(value, known[key]) and not isinstance(value, bool)
-        if not number or value < 0:
-            raise ConfigError(
-                f"tokens: {name}: {key} = {value!r}: must be a number, 0 for no limit"
-            )
-    limits = {key: getattr(default, key) for key in known} | values
-    return hashlib.sha256(token.encode()).digest(), Account(**limits)  # type: ignore[arg-type]
+        if key not in WHOLE:
+            raise ConfigError(f"tokens: {name}: unknown key {key}; known are {', '.join(WHOLE)}")
+        kind = int if WHOLE[key] else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind) or not value >= 0:
+            raise ConfigError(f"tokens: {name}: {key} = {value!r}: must be a number, 0: no limit")
+        limits[key] = value
+    return hashlib.sha256(token.encode()).digest(), Account(name, **limits)
