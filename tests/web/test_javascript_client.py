@@ -199,8 +199,8 @@ def test_audio_arrives_whole_over_a_cut_connection(chromium: Any) -> None:
     assert site.starts[0]["rate"] == 16000
 
 
-def test_another_page_imports_it_from_the_server(chromium: Any, site: str) -> None:
-    with page_at(chromium, "about:blank") as page:
+def test_a_page_of_another_origin_imports_it(chromium: Any, site: str) -> None:
+    with Site().serving() as other, page_at(chromium, other + "v1/models") as page:
         names = page.evaluate(
             "async (url) => Object.keys(await import(url))", f"{site}streamtrans.js"
         )
