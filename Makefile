@@ -5,20 +5,37 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?= data
 RUN ?= runs/bench
+EXTRAS ?= [dev]
+IMAGE ?= streamtrans
 export PYTHONUNBUFFERED := 1
 
-.PHONY: setup demo test check fix bench bench-load bench-lag bench-step scores train clean
+.PHONY: setup system demo serve image test check fix bench bench-load bench-lag bench-step bench-chaos bench-fuzz scores \
+	train clean
 
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
 	touch $(READY)
+
+# What the tests of the page and of the microphone need besides Python (Debian's names): without it they are skipped.
+SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
+system:
+	$(SUDO) apt-get update -qq
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+		chromium libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
 
 demo: setup
 	$(BIN)/streamtrans demo
+
+serve: setup
+	$(BIN)/streamtrans serve
+
+# The image runs on a CPU and, with --gpus all, on CUDA: see docs/deployment.md.
+image:
+	docker build --tag $(IMAGE) .
 
 test: setup
 	$(BIN)/python -m pytest -q
@@ -42,6 +59,13 @@ bench-lag: setup
 
 bench-load: setup
 	$(BIN)/python -m bench.load
+
+# 200 sessions through cuts and kill -9; 10,000 fuzzed conversations.
+bench-chaos: setup
+	$(BIN)/python -m bench.chaos --runs 200
+
+bench-fuzz: setup
+	FUZZ_EXAMPLES=10000 $(BIN)/python -m pytest -q tests/server/test_fuzz.py tests/server/test_codec.py
 
 # The table of docs/scores.md; DATA holds the corpora as TSV.
 scores: setup

@@ -29,6 +29,9 @@ def serve(
     model: MODEL = "en-fr",
     config: Annotated[Path | None, typer.Option(help="TOML file of server options.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once [1024].")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error [info].")
+    ] = None,
     device: DEVICE = "auto",
     dtype: DTYPE = "auto",
     threads: THREADS = 1,
@@ -38,11 +41,8 @@ def serve(
 
     from streamtrans.translator import load_engine
 
-    options = {"host": host, "port": port, "max_sessions": max_sessions}
-    settings = (
-        ServerConfig.from_toml(config, **options)
-        if config
-        else ServerConfig(**{k: v for k, v in options.items() if v is not None})  # type: ignore[arg-type]
+    settings = ServerConfig.from_toml(
+        config, host=host, port=port, max_sessions=max_sessions, log_level=log_level
     )
     set_threads(threads)
     run(load_engine(model, device, dtype, settings.max_sessions, max_batch=256), settings)
@@ -114,6 +114,9 @@ def text(
     target: Annotated[str, typer.Option(help="Target language.")] = "fr",
     pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,
     fast: Annotated[bool, typer.Option(help="As fast as the server reads.")] = False,
+    token: Annotated[
+        str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token of the server.")
+    ] = None,
 ) -> None:
     """Send a text through a server and show the translation as it comes, each word with its lag."""
     import asyncio
@@ -128,7 +131,43 @@ def text(
         source_text = pieces.at_once(Path(file).read_text(encoding="utf-8"))
     else:
         source_text = pieces.paced(Path(file).read_text(encoding="utf-8"), pace)
-    asyncio.run(show(source_text, url, source, target, policy))
+    asyncio.run(show(source_text, url, source, target, policy, token))
+
+
+@app.command()
+@named_errors
+def mic(
+    url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8765/v1/translate",
+    policy: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
+    source: Annotated[str, typer.Option(help="Source language.")] = "en",
+    target: Annotated[str, typer.Option(help="Target language.")] = "fr",
+    device: Annotated[
+        str | None, typer.Option(help="Number or name; default: the system's.")
+    ] = None,
+    rate: Annotated[int, typer.Option(help="Samples a second; the server resamples.")] = 16000,
+    save: Annotated[
+        list[Path] | None, typer.Option(help="Subtitles, .srt or .vtt; more than once.")
+    ] = None,
+    patience: Annotated[float, typer.Option(help="Seconds to try to come back.", min=0)] = 600.0,
+    token: Annotated[
+        str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token.")
+    ] = None,
+    show_devices: Annotated[bool, typer.Option("--list", help="List the devices.")] = False,
+) -> None:
+    """Translate what a microphone hears, live; Ctrl-C ends it after the last word."""
+    import asyncio
+
+    from rich.console import Console
+    from streamtrans_clients import microphone
+    from streamtrans_clients.audio_session import AudioSession
+    from streamtrans_clients.dial import Dial
+    from streamtrans_clients.listen import listen
+
+    if show_devices:
+        typer.echo("\n".join(microphone.names()) or "no device can record")
+        return
+    session = AudioSession(Dial(url, token), source, target, rate, policy, patience)
+    asyncio.run(listen(session, microphone.Microphone(device, rate), save or [], Console()))
 
 
 @app.command()

@@ -6,6 +6,7 @@ Only the command line uses this file: it is where the client meets the evaluatio
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -26,14 +27,19 @@ DEMO_TEXT = Path(__file__).parent / "pretrained" / "demo.en.txt"
 
 
 async def show(
-    text: AsyncIterator[str], url: str, source: str, target: str, policy: str | None
+    text: AsyncIterator[str],
+    url: str,
+    source: str,
+    target: str,
+    policy: str | None,
+    token: str | None = None,
 ) -> list[Timed]:
     """Stream, show, and print the table. AL and LAAL are means over segments, against the hypothesis' length."""
     words: list[Timed] = []
     segments: list[Delays] = []
     start, first = 0, 0  # source words of closed segments, target words of closed segments
     console = Console()
-    async with connect(url, source, target, policy) as session:
+    async with connect(url, source, target, policy, token=token) as session:
         with Display(console, source, target) as display:
             async for item in stream(session, text):
                 display.show(item)
@@ -59,12 +65,14 @@ def demonstrate(policy: str, pace: float) -> None:
     """A server on a free port, a real text at `pace` words a second, the table; the server is ended again."""
     text = DEMO_TEXT.read_text(encoding="utf-8")
     with _server() as url:
-        asyncio.run(show(pieces.paced(text, pace), url, "en", "fr", policy))
+        token = os.environ.get("STREAMTRANS_TOKEN")  # the server of the demo asks for it, too
+        asyncio.run(show(pieces.paced(text, pace), url, "en", "fr", policy, token))
 
 
 @contextmanager
 def _server() -> Iterator[str]:
     command = [sys.executable, "-m", "streamtrans", "serve", "--port", "0", "--max-sessions", "8"]
+    command += ["--log-level", "warning"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

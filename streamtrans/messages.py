@@ -30,13 +30,24 @@ class Message(
 
 
 class Start(Message, frozen=True):
-    """Open a session. `policy` None takes the server's default; `kind` is text or audio."""
+    """Open a session. `policy` None takes the server's default; `kind` is text or audio.
+
+    keep: hold the session for a while when the connection drops (`Ready.token` is then the key to it).
+    prefix: committed words of the open segment of a session that was lost with its server; the same words are written
+    again first, and the client sends the source of that segment again.
+    lag_policy: the policy to change to while the session lags.
+    rate: samples a second of audio, which comes as binary messages of 16 bit little-endian PCM, one channel.
+    """
 
     version: int
     source: str
     target: str
     kind: str = "text"
     policy: str | None = None
+    keep: bool = False
+    prefix: tuple[str, ...] = ()
+    lag_policy: str | None = None
+    rate: int | None = None
 
 
 class Text(Message, frozen=True):
@@ -69,11 +80,21 @@ class End(Message, frozen=True):
     """No more source: flush, then `Done`."""
 
 
+class Ack(Message, frozen=True):
+    """All events up to `seq` have arrived and need not be kept."""
+
+    seq: int
+
+
 # --- out of a session -----------------------------------------------------------------------------
 
 
 class Ready(Message, frozen=True):
-    """The session is open. `limits` names what the server accepts (bytes, words, seconds)."""
+    """The session is open, or open again. `limits` names what the server accepts (bytes, words, seconds).
+
+    token: what to come back with, when the session is kept. received: how many messages after `Start` (each but `Ack`
+    counts) the session has taken; the client goes on with the next one.
+    """
 
     version: int
     session: str
@@ -83,6 +104,8 @@ class Ready(Message, frozen=True):
     kind: str
     policy: str
     limits: dict[str, float]
+    token: str | None = None
+    received: int = 0
 
 
 class Source(Message, frozen=True):
@@ -125,11 +148,13 @@ class Marked(Message, frozen=True):
 
 
 class Changed(Message, frozen=True):
-    """The policy is `policy` from source word `index` on."""
+    """The policy is `policy` from source word `index` on; `lag`: not on demand, but because the session lags or no
+    longer does."""
 
     seq: int
     policy: str
     index: int
+    lag: bool = False
 
 
 class Lag(Message, frozen=True):
@@ -156,5 +181,5 @@ class Error(Message, frozen=True):
 
 Command = Text | Flush | Mark | SetPolicy | End
 Event = Source | Target | Segment | Marked | Changed | Lag | Done | Error
-FromClient = Start | Command
+FromClient = Start | Ack | Command
 FromServer = Ready | Event

@@ -162,3 +162,11 @@ def parse(name: str) -> Policy:
         f"no policy {name[:40]!r}: try wait-3, wait-3:0.1 (with catch-up), full, or where the model has learned one "
         "monotonic or adaptive-1-5:0.7"
     )
+
+
+def runnable(policy: str, decides: bool) -> Policy:
+    """The policy of a name. Raises PolicyError: an unknown one, or a learned one where the model cannot decide."""
+    chosen = parse(policy)
+    if chosen.learned and not decides:
+        raise PolicyError(f"{policy}: this model has not learned when to write; try wait-3 or full")
+    return chosen

@@ -1,42 +1,87 @@
 """A session with a streamtrans server, for asyncio.
 
-This file knows the verbs of a session and how it ends. It does not know where text comes from or
-what becomes of the events. Read while you write: a server does not take more text from a client
-that does not read.
+This file knows the verbs of a session, how it ends, and how it goes on when the connection or the server is lost. It
+does not know where text comes from or what becomes of the events. Read while you write: a server does not take more
+text from a client that does not read.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import random
+import ssl as tls
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import msgspec
 from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as connect_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
-from streamtrans.messages import Done, End, Event, Flush, Mark, Ready, SetPolicy, Text
+from streamtrans.messages import (
+    PROTOCOL_VERSION,
+    Ack,
+    Command,
+    Done,
+    End,
+    Event,
+    Flush,
+    Mark,
+    Ready,
+    SetPolicy,
+    Start,
+    Text,
+)
 from streamtrans_clients import wire
-from streamtrans_clients.errors import lost, refused
+from streamtrans_clients.dial import Dial
+from streamtrans_clients.errors import Refused, SessionFailed, lost
+from streamtrans_clients.record import Record
 
-CLOSE_TIMEOUT = 2.0  # s
+ACK_EVERY = 32  # events
+FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # s between two attempts to come back
+REPLAYS = 3  # after internal errors in a row: what the engine cannot do it will not do
+RETRIED = frozenset({"connection_lost", "draining", "internal", "overloaded"})
+BUSY = frozenset({429, 502, 503, 504})
+BROKEN = frozenset(
+    {1001, 1006, 1011, 1012, 1013}
+)  # close codes after which it is worth coming back
 
 
 class Session:
     """Verbs go out, typed events come in by iteration, which ends after `Done`.
 
     Every verb and the iteration raise SessionFailed when the session has failed; the reason is
-    told by the iteration.
+    told by the iteration. `ready` is the first answer of the server.
     """
 
-    def __init__(self, socket: ClientConnection, ready: Ready) -> None:
-        self._socket = socket
-        self._done = False
+    def __init__(
+        self, dial: Dial, start: Start, socket: ClientConnection, ready: Ready, patience: float
+    ) -> None:
         self.ready = ready
+        self.reconnects = self.replays = 0  # how often it came back, and to a new server session
+        self._dial, self._start, self._patience = dial, start, patience
+        self._socket: ClientConnection | None = socket
+        self._key = ready.token
+        self._returns = ready.token is not None and patience > 0
+        self._record = Record(start.policy)
+        self._handed = 0  # messages given to the socket
+        self._acked = self._ack_due = 0
+        self._opened = time.monotonic()
+        self._at = 0.0
+        self._done = False
+        self._internal = 0  # internal errors since the last event
+        self._failure: SessionFailed | None = None
+        self._sending = asyncio.Lock()
+        self._returning = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def send_text(self, text: str, at: float | None = None) -> None:
-        """A piece of source text of any size; `at` is the source clock in ms, else the server's."""
-        await self._send(Text(text, at))
+        """A piece of source text of any size; `at` is the source clock in ms.
+
+        Without `at` it is the time since the session opened.
+        """
+        self._at = max(self._at, self._clock()) if at is None else at
+        await self._send(Text(text, self._at))
 
     async def flush(self) -> None:
         """Have all that was sent translated and committed, and go on."""
@@ -56,7 +101,9 @@ class Session:
 
     async def abort(self) -> None:
         """Leave without waiting for the rest."""
-        await self._socket.close()
+        self._returns = False
+        if self._socket is not None:
+            await self._socket.close()
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -64,18 +111,175 @@ class Session:
     async def __anext__(self) -> Event:
         if self._done:
             raise StopAsyncIteration
-        try:
-            event = wire.event(await self._socket.recv())
-        except ConnectionClosed as error:
-            raise lost(error) from error
-        self._done = isinstance(event, Done)
-        return event
+        while True:
+            event = await self._receive()
+            if event is not None:
+                self._internal = 0
+                self._done = isinstance(event, Done)
+                return event
 
-    async def _send(self, message: msgspec.Struct) -> None:
+    async def close(self) -> None:
+        """Give the connection back; `connect` does it."""
+        self._returns = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._socket is not None:
+            await self._socket.close()
+
+    def _clock(self) -> float:
+        return round((time.monotonic() - self._opened) * 1000, 1)
+
+    # in
+
+    async def _receive(self) -> Event | None:
+        """The next event, or None when there was none for the reader."""
+        socket = self._socket
+        if socket is None:
+            await self._come_back(None, None)
+            return None
         try:
-            await self._socket.send(wire.frame(message))
+            event = wire.event(await socket.recv())
         except ConnectionClosed as error:
-            raise lost(error) from error
+            await self._come_back(socket, error)
+            self._push_aside()
+            return None
+        except SessionFailed as failure:
+            self._internal += failure.code == "internal"
+            if failure.code not in RETRIED or self._internal > REPLAYS:
+                self._failure = failure
+                raise
+            await self._come_back(socket, failure)
+            self._push_aside()
+            return None
+        if socket is not self._socket:
+            return None  # it was given up meanwhile, and its successor brings this event
+        placed = self._record.received(event)
+        if self._record.server_seq - self._acked >= ACK_EVERY and self._key:
+            self._acked = self._ack_due = self._record.server_seq
+            self._push_aside()
+        return placed
+
+    # out
+
+    async def _send(self, message: Command) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._record.sent(message)
+        await self._push()
+
+    async def _push(self) -> None:
+        """Give the socket all that is not yet given."""
+        async with self._sending:
+            while True:
+                socket = self._socket
+                if socket is None:
+                    await self._come_back(None, None)
+                    continue
+                if self._ack_due:
+                    ack, self._ack_due = Ack(self._ack_due), 0
+                    with contextlib.suppress(ConnectionClosed):
+                        await socket.send(wire.frame(ack))
+                    continue
+                message = self._record.number(self._handed + 1)
+                if message is None:
+                    return
+                try:
+                    await socket.send(wire.frame(message))
+                except ConnectionClosed as error:
+                    await self._come_back(socket, error)
+                    continue
+                if socket is self._socket:
+                    self._handed += 1
+
+    def _push_aside(self) -> None:
+        """Push while the reader goes on reading, or both sides might wait for each other."""
+        task = asyncio.create_task(self._push_quietly())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _push_quietly(self) -> None:
+        with contextlib.suppress(SessionFailed):  # the reader hears of it
+            await self._push()
+
+    # back
+
+    async def _come_back(
+        self, socket: ClientConnection | None, why: ConnectionClosed | SessionFailed | None
+    ) -> None:
+        """Replace `socket`, which is lost. Raises SessionFailed when the session is over."""
+        async with self._returning:
+            if self._socket is not socket:
+                return
+            if self._failure is not None:
+                raise self._failure
+            if isinstance(why, ConnectionClosed):
+                code = why.rcvd.code if why.rcvd else 1006
+                why = lost(why)
+                if not self._returns or code not in BROKEN:
+                    raise why
+            if not self._returns:
+                raise why or SessionFailed("connection_lost", "the session was left")
+            self._socket = None
+            if socket is not None:
+                socket.transport.abort()
+            try:
+                await self._keep_trying()
+            except SessionFailed as failure:
+                self._failure = failure
+                raise
+
+    async def _keep_trying(self) -> None:
+        deadline = time.monotonic() + self._patience
+        delay = FIRST_DELAY
+        while True:
+            try:
+                await (self._resume() if self._key else self._replay())
+                self.reconnects += 1
+                return
+            except SessionFailed as failure:
+                if failure.code == "resume_lost":
+                    self._key = None
+                    continue
+                if failure.code not in RETRIED:
+                    raise
+                why: Exception = failure
+            except Refused as refusal:
+                if refusal.status not in BUSY:
+                    raise SessionFailed("connection_lost", str(refusal)) from refusal
+                why = refusal
+            except (OSError, TimeoutError) as error:
+                why = error
+            if time.monotonic() + delay > deadline:
+                text = f"no way back within {self._patience:g} s: {why}"
+                raise SessionFailed("connection_lost", text) from why
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(2 * delay, LONGEST_DELAY)
+
+    async def _resume(self) -> None:
+        assert self._key is not None
+        socket, ready = await self._dial.resume(self._key, self._record.server_seq)
+        self._handed, self._acked = ready.received, self._record.server_seq
+        self._socket = socket
+
+    async def _replay(self) -> None:
+        """A new session gets the source of the open segment, and the committed words to begin with."""
+        record, start = self._record, self._start
+        start = Start(
+            start.version,
+            start.source,
+            start.target,
+            policy=record.policy,
+            keep=start.keep,
+            prefix=record.prefix,
+            lag_policy=start.lag_policy,
+        )
+        clock = self._clock()
+        socket, ready = await self._dial.open(start)
+        record.restart(clock)
+        self._handed = self._acked = self._ack_due = 0
+        self._key, self._socket = ready.token, socket
+        self.replays += 1
 
 
 @asynccontextmanager
@@ -85,23 +289,26 @@ async def connect(
     target: str = "fr",
     policy: str | None = None,
     proxy: str | None = None,
+    *,
+    token: str | None = None,
+    lag_policy: str | None = None,
+    patience: float = 30.0,
+    ssl: tls.SSLContext | None = None,
 ) -> AsyncIterator[Session]:
     """Open a session.
 
+    token: an API token. lag_policy: the policy the server may change to while the session lags. patience: for how many
+    seconds a lost connection or server is tried again; 0 gives up at once.
     Raises Refused when the handshake is refused, SessionFailed when `url` is none of a streamtrans
     server or the server does not take the languages or the policy, OSError when there is no server,
     TimeoutError when it does not answer.
     """
+    dial = Dial(url, token, proxy, ssl)
+    keep = patience > 0
+    start = Start(PROTOCOL_VERSION, source, target, policy=policy, keep=keep, lag_policy=lag_policy)
+    socket, ready = await dial.open(start)
+    session = Session(dial, start, socket, ready, patience)
     try:
-        socket = await connect_websocket(
-            url, compression=None, proxy=proxy, close_timeout=CLOSE_TIMEOUT
-        )
-    except (InvalidHandshake, InvalidURI) as error:
-        raise refused(error) from error
-    async with socket:
-        try:
-            await socket.send(wire.start(source, target, policy))
-            ready = wire.ready(await socket.recv())
-        except ConnectionClosed as error:
-            raise lost(error) from error
-        yield Session(socket, ready)
+        yield session
+    finally:
+        await session.close()

@@ -5,7 +5,13 @@ This file knows the errors and how a failed handshake becomes one. It does not k
 
 from __future__ import annotations
 
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+)
 
 
 class Refused(ConnectionError):
@@ -35,6 +41,8 @@ def refused(error: InvalidHandshake | InvalidURI) -> Refused | SessionFailed:
     """Why no websocket came about."""
     if isinstance(error, InvalidURI):
         return SessionFailed("bad_url", str(error))
+    if isinstance(error, InvalidMessage) and isinstance(error.__cause__, (EOFError, OSError)):
+        return SessionFailed("connection_lost", "the connection broke within the handshake")
     if not isinstance(error, InvalidStatus):
         return SessionFailed("bad_server", f"no websocket server answers there: {error}")
     response = error.response

@@ -1,73 +1,95 @@
 """A session with a streamtrans server, without asyncio.
 
-The same verbs and events as `connection`, in plain calls. This file does not know where text comes
-from. Read while you write: to do both at once, use a thread or `connection`.
+The same verbs and events as `connection`, in plain calls: an event loop in a thread does the work, so that a plain
+program, too, comes back after a lost connection. This file does not know where text comes from. Read while you write:
+to do both at once, use a thread or `connection`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
-import msgspec
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as connect_websocket
+from streamtrans.messages import Event, Ready
+from streamtrans_clients.connection import Session, connect
 
-from streamtrans.messages import Done, End, Event, Flush, Mark, Ready, SetPolicy, Text
-from streamtrans_clients import wire
-from streamtrans_clients.errors import lost, refused
+T = TypeVar("T")
 
-CLOSE_TIMEOUT = 2.0  # s
+
+class _Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="streamtrans", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the coroutine returns or raises."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 class SyncSession:
     """Verbs go out, typed events come in by iteration, which ends after `Done`."""
 
-    def __init__(self, socket: ClientConnection, ready: Ready) -> None:
-        self._socket = socket
-        self._done = False
-        self.ready = ready
+    def __init__(self, loop: _Loop, session: Session) -> None:
+        self._loop, self._session = loop, session
+
+    @property
+    def ready(self) -> Ready:
+        """The first answer of the server."""
+        return self._session.ready
 
     def send_text(self, text: str, at: float | None = None) -> None:
-        """A piece of source text of any size; `at` is the source clock in ms, else the server's."""
-        self._send(Text(text, at))
+        """A piece of source text of any size; `at` is the source clock in ms, else the time since the opening."""
+        self._loop.wait(self._session.send_text(text, at))
 
     def flush(self) -> None:
         """Have all that was sent translated and committed, and go on."""
-        self._send(Flush())
+        self._loop.wait(self._session.flush())
 
     def mark(self, id: str) -> None:
         """Ask for `Marked` with this id once all that was sent is READ."""
-        self._send(Mark(id))
+        self._loop.wait(self._session.mark(id))
 
     def set_policy(self, policy: str) -> None:
         """Change the policy, for example to wait-5."""
-        self._send(SetPolicy(policy))
+        self._loop.wait(self._session.set_policy(policy))
 
     def end(self) -> None:
         """No more text: the rest of the events comes, then `Done`."""
-        self._send(End())
+        self._loop.wait(self._session.end())
 
     def __iter__(self) -> Iterator[Event]:
         return self
 
     def __next__(self) -> Event:
         """Raises SessionFailed when the session fails."""
-        if self._done:
+        event = self._loop.wait(self._next())
+        if event is None:
             raise StopIteration
-        try:
-            event = wire.event(self._socket.recv())
-        except ConnectionClosed as error:
-            raise lost(error) from error
-        self._done = isinstance(event, Done)
         return event
 
-    def _send(self, message: msgspec.Struct) -> None:
+    async def _next(self) -> Event | None:
         try:
-            self._socket.send(wire.frame(message))
-        except ConnectionClosed as error:
-            raise lost(error) from error
+            return await anext(self._session)
+        except StopAsyncIteration:
+            return None
 
 
 @contextmanager
@@ -77,16 +99,16 @@ def open_sync(
     target: str = "fr",
     policy: str | None = None,
     proxy: str | None = None,
+    **options: Any,
 ) -> Iterator[SyncSession]:
-    """Open a session; raises what `connection.connect` raises."""
+    """Open a session; the options are those of `connection.connect`, and it raises what that raises."""
+    loop = _Loop()
     try:
-        socket = connect_websocket(url, compression=None, proxy=proxy, close_timeout=CLOSE_TIMEOUT)
-    except (InvalidHandshake, InvalidURI) as error:
-        raise refused(error) from error
-    with socket:
+        opening = connect(url, source, target, policy, proxy, **options)
+        session = loop.wait(opening.__aenter__())
         try:
-            socket.send(wire.start(source, target, policy))
-            ready = wire.ready(socket.recv())
-        except ConnectionClosed as error:
-            raise lost(error) from error
-        yield SyncSession(socket, ready)
+            yield SyncSession(loop, session)
+        finally:
+            loop.wait(opening.__aexit__(None, None, None))
+    finally:
+        loop.stop()

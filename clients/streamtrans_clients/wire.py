@@ -1,13 +1,15 @@
 """The native dialect as a client sees it: one websocket text frame is one message in JSON.
 
-This file knows frames and which of them end a session. It does not know sockets.
+This file knows frames, addresses and which messages end a session. It does not know sockets.
 """
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
 import msgspec
 
-from streamtrans.messages import PROTOCOL_VERSION, Error, Event, FromServer, Ready, Start
+from streamtrans.messages import Error, Event, FromServer, Ready
 from streamtrans_clients.errors import SessionFailed
 
 _decoder: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)
@@ -18,8 +20,11 @@ def frame(message: msgspec.Struct) -> str:
     return _encoder.encode(message).decode()
 
 
-def start(source: str, target: str, policy: str | None) -> str:
-    return frame(Start(PROTOCOL_VERSION, source, target, policy=policy))
+def returning(url: str, token: str, after: int) -> str:
+    """The address of a session that is kept, to go on after event number `after`."""
+    parts = urlsplit(url)
+    query = [*parse_qsl(parts.query), ("resume", token), ("after", str(after))]
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 def ready(data: str | bytes) -> Ready:

@@ -1,6 +1,6 @@
-"""The server: who is let in, which paths answer, how it starts and how it drains.
+"""The server: which paths answer, who is let in, how it starts and how it drains.
 
-This file knows HTTP paths, signals and the life of the process. It does not know messages.
+This file knows HTTP paths, sessions by their tokens and the life of the server. It does not know messages.
 """
 
 from __future__ import annotations
@@ -8,42 +8,85 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
+import os
 import socket as sockets
-from collections.abc import AsyncIterator, Callable
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import asdict
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
+import msgspec
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from streamtrans.engine import Engine
-from streamtrans_server.admission import Admission
-from streamtrans_server.config import ServerConfig
-from streamtrans_server.connection import Connection, Offer
+from streamtrans.messages import PROTOCOL_VERSION, Start
+from streamtrans_server.access import Account, Accounts, origin_allowed, presented
+from streamtrans_server.admission import Admission, Refusal
+from streamtrans_server.config import ConfigError, ServerConfig
+from streamtrans_server.connection import Connection
 from streamtrans_server.engine_thread import EngineThread
 from streamtrans_server.failure import Failure
+from streamtrans_server.handshakes import Handshakes
+from streamtrans_server.live_session import LiveSession
+from streamtrans_server.logs import say
+from streamtrans_server.metrics import CONTENT_TYPE, Metrics
+from streamtrans_server.offer import Offer
+from streamtrans_server.static import StaticFiles
 from streamtrans_server.websocket import Websocket
 
 log = logging.getLogger("streamtrans.server")
 wire_log = logging.getLogger("streamtrans.server.websockets")
-wire_log.setLevel(logging.INFO)  # below it websockets logs frames, and frames hold what people say
+wire_log.setLevel(logging.WARNING)  # below INFO it logs frames, and frames hold what people say
 
 PATH = "/v1/translate"
-IDLE_LOOK = 0.25  # of idle_timeout between two looks for idle sessions
+MODELS_PATH = "/v1/models"  # what a client may ask for, before it takes a session
+TOKEN_VARIABLE = "STREAMTRANS_TOKEN"
+LOOK = 0.25  # of the shortest time limit between two looks for sessions that exceed it
 
 
 class App:
-    """One engine behind one listening socket."""
+    """One engine behind one listening socket. Raises ConfigError and OSError for files it cannot use."""
 
     def __init__(self, engine: Engine, config: ServerConfig) -> None:
         self.config = config
-        self.admission = Admission(min(config.max_sessions, engine.max_sessions))
+        self.admission = Admission(
+            min(config.max_sessions, engine.max_sessions), config.max_sessions_per_address
+        )
+        self.metrics = Metrics()
+        self.static = StaticFiles()
+        self.sessions: dict[str, LiveSession] = {}  # by name
         model = engine.model
         self._offer = Offer(
             model.name, model.source, model.target, model.kind, engine.default_policy
         )
-        self._thread = EngineThread(engine, config.lag_ms, self._engine_failed)
+        default = Account(
+            "anyone", config.max_sessions_per_token, float(config.max_messages_per_second)
+        )
+        self._accounts = Accounts.load(config.tokens_file, os.environ.get(TOKEN_VARIABLE), default)
+        self._tls = _tls(config)
+        self._thread = EngineThread(engine, config.lag_ms, self._engine_failed, self.metrics)
         self._connections: set[Connection] = set()
+        self._handshakes = Handshakes(config.max_handshakes)
+        self._add_gauges()
+
+    def _add_gauges(self) -> None:
+        gauge, sessions = self.metrics.gauge, self.sessions
+        gauge("sessions", "Slots that are taken.", lambda: self.admission.taken)
+        gauge("session_slots", "Slots there are.", lambda: self.admission.slots)
+        gauge(
+            "sessions_detached",
+            "Sessions that lost their connection and wait for it.",
+            lambda: sum(session.detached for session in sessions.values()),
+        )
+        gauge(
+            "backlog_words",
+            "Words and commands that wait for the engine.",
+            lambda: sum(session.backlog for session in sessions.values()),
+        )
+        gauge("queue", "Commands in the inbox of the engine thread.", lambda: self._thread.queued)
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
@@ -53,22 +96,27 @@ class App:
         async with serve(
             self._handle,
             sock=listener,
-            process_request=self._admit,
-            create_connection=Websocket,
+            ssl=self._tls,
+            ssl_handshake_timeout=config.handshake_timeout if self._tls else None,
+            process_request=self._answer,
+            create_connection=self._handshakes.connection,  # type: ignore[arg-type]  # any callable
             compression=None,
+            open_timeout=config.handshake_timeout,
             max_size=config.max_message_bytes,
             write_limit=config.write_buffer_bytes,
             ping_interval=config.ping_interval,
             ping_timeout=config.ping_timeout,
             close_timeout=config.close_timeout,
+            server_header=None,
             logger=wire_log,
         ):
             port = listener.getsockname()[1]
-            watch = asyncio.create_task(self._end_idle())
+            watch = asyncio.create_task(self._watch_times())
             try:
                 await self._thread.start()
                 self.admission.warmed = True
-                yield f"ws://{_host_in_url(config.host)}:{port}{PATH}"
+                scheme = "wss" if self._tls else "ws"
+                yield f"{scheme}://{_host_in_url(config.host)}:{port}{PATH}"
             finally:
                 watch.cancel()
                 self.admission.draining = True
@@ -79,101 +127,144 @@ class App:
     async def drain(self, seconds: float) -> None:
         """Let nobody in any more and give those who are in `seconds` to finish."""
         self.admission.draining = True
-        log.info("draining sessions=%d seconds=%g", self.admission.taken, seconds)
+        say(log, logging.INFO, "draining", sessions=self.admission.taken, seconds=seconds)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.admission.emptied()
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer a plain request or refuse the handshake; None accepts it with a slot taken."""
-        path = request.path.partition("?")[0]
+    # the handshake
+
+    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a plain request or refuse the handshake; None accepts it."""
+        assert isinstance(connection, Websocket)
+        path, _, query = request.path.partition("?")
+        if path == PATH:
+            try:
+                self._admit(
+                    connection, request.headers, dict(parse_qsl(query, keep_blank_values=True))
+                )
+            except Refusal as refusal:
+                self.metrics.refusals.labels(refusal.reason).inc()
+                return self._refuse(connection, refusal)
+            return None
         if path == "/healthz":
             return connection.respond(HTTPStatus.OK, "alive\n")
         if path == "/readyz":
-            refusal = self.admission.refusal
-            return (
-                self._refuse(connection, refusal)
-                if refusal
-                else connection.respond(HTTPStatus.OK, "ready\n")
-            )
-        if path != PATH:
-            return connection.respond(HTTPStatus.NOT_FOUND, f"the path is {PATH}\n")
-        if refusal := self.admission.take():
-            return self._refuse(connection, refusal)
-        assert isinstance(connection, Websocket)
-        connection.on_lost = self.admission.give_back
-        return None
+            if why := self.admission.refusal:
+                not_ready = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", why)
+                return self._refuse(connection, not_ready)
+            return connection.respond(HTTPStatus.OK, "ready\n")
+        if path == MODELS_PATH:
+            offers = {"version": PROTOCOL_VERSION, "models": [asdict(self._offer)]}
+            return _page(msgspec.json.encode(offers), "application/json")
+        if path == "/metrics":
+            return _page(self.metrics.text(), CONTENT_TYPE)
+        return self.static.find(path) or connection.respond(
+            HTTPStatus.NOT_FOUND, f"the path is {PATH}\n"
+        )
 
-    def _refuse(self, connection: ServerConnection, why: str) -> Response:
-        response = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}\n")
-        response.headers["Retry-After"] = str(self.config.retry_after)
+    def _admit(self, socket: Websocket, headers: Headers, query: dict[str, str]) -> None:
+        """Take a slot, unless the client comes back to a session that has one. Raises Refusal."""
+        if not origin_allowed(
+            headers.get("Origin"), headers.get("Host"), self.config.allowed_origins
+        ):
+            raise Refusal(HTTPStatus.FORBIDDEN, "origin", "this origin is not allowed")
+        account = self._accounts.find(presented(headers, query))
+        if account is None:
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "token", "an API token is needed")
+        socket.account = account
+        if "resume" in query:
+            socket.returning = query["resume"], _number(query.get("after", ""))
+            if self._find(socket) is not None:
+                return
+        lease = self.admission.take(account, _address(socket))
+        socket.lease, socket.on_lost = lease, lease.give_back
+
+    def _refuse(self, connection: ServerConnection, refusal: Refusal) -> Response:
+        response = connection.respond(refusal.status, f"{refusal.text}\n")
+        if refusal.status is HTTPStatus.UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        elif refusal.status is not HTTPStatus.FORBIDDEN:
+            response.headers["Retry-After"] = str(self.config.retry_after)
         return response
 
+    def _find(self, socket: Websocket) -> LiveSession | None:
+        """The kept session whose token the client brought, if it is the client's own."""
+        assert socket.returning is not None and socket.account is not None
+        name, _, secret = socket.returning[0].partition(".")
+        session = self.sessions.get(name)
+        if session is None or not session.opens_with(secret):
+            return None
+        return session if session.lease.account.name == socket.account.name else None
+
+    # a connection
+
     async def _handle(self, socket: ServerConnection) -> None:
-        assert isinstance(socket, Websocket)
-        connection = Connection(socket, self._thread, self._offer, self.config)
+        assert isinstance(socket, Websocket) and socket.account is not None
+        self._handshakes.done(socket)
+        lease, account = socket.lease, socket.account
 
-        def lost() -> None:
-            connection.lost()
-            self.admission.give_back()
+        def begin(start: Start) -> LiveSession:
+            assert lease is not None
+            session = LiveSession(
+                start, lease, self._thread, self._offer, self.config, self._session_over
+            )
+            self.sessions[session.name] = session
+            self.metrics.sessions_opened.inc()
+            return session
 
-        socket.on_lost = lost
+        rate = account.max_messages_per_second
+        connection = Connection(socket, lease, begin, self.config, rate)
+        socket.on_lost = connection.lost
         self._connections.add(connection)
         try:
-            if self.admission.draining:
+            if socket.returning is not None:
+                self._resume(connection, socket)
+            elif self.admission.draining:
                 connection.end(Failure("draining", "the server is shutting down"))
             await connection.serve()
         finally:
             self._connections.discard(connection)
+            if connection.failure is not None:
+                self.metrics.errors.labels(connection.failure.code).inc()
 
-    async def _end_idle(self) -> None:
-        timeout = self.config.idle_timeout
+    def _resume(self, connection: Connection, socket: Websocket) -> None:
+        assert socket.returning is not None
+        try:
+            session = self._find(socket)
+            if session is None:
+                raise Failure("resume_lost", "no such session is kept; open a new one")
+            connection.resume(session, socket.returning[1])
+        except Failure as failure:
+            connection.end(failure)
+        outcome = "lost" if connection.failure else "resumed"
+        self.metrics.resumes.labels(outcome).inc()
+
+    def _session_over(self, session: LiveSession) -> None:
+        del self.sessions[session.name]
+
+    # limits of time
+
+    async def _watch_times(self) -> None:
+        idle, total = self.config.idle_timeout, self.config.max_session_seconds
         while True:
-            await asyncio.sleep(timeout * IDLE_LOOK)
+            await asyncio.sleep(min(idle, total or idle) * LOOK)
             for connection in list(self._connections):
-                if connection.silent_for > timeout:
-                    connection.end(Failure("idle_timeout", f"nothing came for {timeout:g} s"))
+                session = connection.session
+                if connection.silent_for > idle:
+                    connection.end(Failure("idle_timeout", f"nothing came for {idle:g} s"))
+                elif total and session is not None and session.age > total:
+                    connection.end(Failure("time_limit", f"a session lasts {total:g} s at most"))
 
     def _end_all(self, failure: Failure) -> None:
         for connection in list(self._connections):
             connection.end(failure)
+        for session in list(self.sessions.values()):
+            if session.detached:
+                session.close()
 
     def _engine_failed(self) -> None:
         self.admission.failed = True
-
-
-async def serve_until_signal(engine: Engine, config: ServerConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the draining short."""
-    app = App(engine, config)
-    stops: asyncio.Queue[None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stops.put_nowait, None)
-    async with app.serving() as address:
-        print(f"listening on {address}", flush=True)
-        await stops.get()
-        draining = asyncio.create_task(app.drain(config.drain_seconds))
-        hurry = asyncio.create_task(stops.get())
-        await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
-        draining.cancel()
-        hurry.cancel()
-
-
-def run(engine: Engine, config: ServerConfig) -> None:
-    """Serve in this thread until a signal ends it.
-
-    Raises WarmUpFailed when the engine cannot translate and OSError when the address is taken.
-    """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve_until_signal(engine, config))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:  # not made for this platform
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
 
 
 def _listener(config: ServerConfig) -> sockets.socket:
@@ -186,6 +277,35 @@ def _listener(config: ServerConfig) -> sockets.socket:
     for option in (sockets.SO_SNDBUF, sockets.SO_RCVBUF):
         listener.setsockopt(sockets.SOL_SOCKET, option, config.socket_buffer_bytes)
     return listener
+
+
+def _tls(config: ServerConfig) -> ssl.SSLContext | None:
+    if not config.tls_cert:
+        return None
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        tls.load_cert_chain(config.tls_cert, config.tls_key)
+    except ssl.SSLError as error:
+        raise ConfigError(f"{config.tls_cert}, {config.tls_key}: {error}") from error
+    return tls
+
+
+def _page(body: bytes, content_type: str) -> Response:
+    headers = Headers()
+    headers["Content-Type"] = content_type
+    headers["Content-Length"] = str(len(body))
+    headers["Connection"] = "close"
+    return Response(HTTPStatus.OK.value, HTTPStatus.OK.phrase, headers, body)
+
+
+def _address(socket: Websocket) -> str:
+    address = socket.remote_address
+    return str(address[0]) if address else ""
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 def _host_in_url(host: str) -> str:

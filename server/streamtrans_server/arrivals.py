@@ -24,11 +24,13 @@ class Arrivals:
             self._total = self._read + backlog
             self._queue.append((self._total, arrived))
 
-    def read(self) -> None:
-        """One word was READ."""
+    def read(self) -> float | None:
+        """One word was READ; when it arrived, if that is known."""
         self._read += 1
+        arrived = self.oldest
         while self._queue and self._queue[0][0] <= self._read:
             self._queue.popleft()
+        return arrived
 
     @property
     def oldest(self) -> float | None:

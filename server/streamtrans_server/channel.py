@@ -23,12 +23,18 @@ class Channel:
 
     __slots__ = (
         "arrivals",
+        "asked_policy",
         "backlog",
         "blocked",
         "deliver",
         "fed",
+        "first_arrival",
+        "lag_policy",
         "lag_sent",
+        "lags",
+        "last_arrival",
         "posted",
+        "relieved",
         "session",
         "unanswered",
     )
@@ -45,7 +51,13 @@ class Channel:
         self.session: Session | None = None
         self.unanswered = 0  # Mark and SetPolicy still without their Marked and Changed
         self.arrivals = Arrivals()
+        self.first_arrival: float | None = None  # s, of the first word; None once one is committed
+        self.last_arrival = 0.0  # s, of the last word READ
         self.lag_sent = 0.0  # s
+        self.lags = 0  # Lag events in a row, LAG_INTERVAL apart
+        self.asked_policy = ""  # the one the client chose last
+        self.lag_policy: str | None = None  # the one it allows while the session lags
+        self.relieved = False  # lag_policy is in force
 
     @property
     def level(self) -> int:

@@ -15,6 +15,13 @@ class ConfigError(ValueError):
     """The configuration cannot be used: an unknown key, a wrong type or a value out of range."""
 
 
+ZERO_ALLOWED = frozenset(
+    "port drain_seconds max_sessions_per_token max_sessions_per_address max_messages_per_second"
+    " max_session_seconds".split()
+)
+CHOICES = {"log_format": ("text", "json"), "log_level": ("debug", "info", "warning", "error")}
+
+
 @dataclass(frozen=True)
 class ServerConfig:
     """Options of `streamtrans serve`. Times are seconds unless the name says ms."""
@@ -37,18 +44,41 @@ class ServerConfig:
     lag_ms: float = 1000.0
     write_buffer_bytes: int = 16_384
     socket_buffer_bytes: int = 65_536
+    resume_timeout: float = 30.0
+    max_kept_events: int = 2048
+    max_prefix_words: int = 512
+    tls_cert: str = ""
+    tls_key: str = ""
+    tokens_file: str = ""
+    allowed_origins: tuple[str, ...] = ()
+    max_sessions_per_token: int = 0
+    max_sessions_per_address: int = 0
+    max_messages_per_second: float = 1000.0
+    max_session_seconds: float = 0.0
+    handshake_timeout: float = 10.0
+    max_handshakes: int = 512
+    log_format: str = "text"
+    log_level: str = "info"
+    log_text: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, field.name, value)
             _check_type(field.name, value, field.default)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ConfigError(f"{field.name} = {value}: must be finite")
-            zero_allowed = field.name in ("port", "drain_seconds")
-            if not isinstance(value, str) and (value < 0 or (value == 0 and not zero_allowed)):
-                raise ConfigError(f"{field.name} = {value}: must be positive")
+            if not isinstance(value, (str, bool, tuple)):
+                _check_number(field.name, value)
         if self.port > 65535:
             raise ConfigError(f"port = {self.port}: must be at most 65535")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ConfigError("tls_cert, tls_key: name both files, or neither")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"{name} = {getattr(self, name)!r}: must be one of {', '.join(choices)}"
+                )
 
     @property
     def limits(self) -> dict[str, float]:
@@ -60,6 +90,7 @@ class ServerConfig:
             "max_backlog_words": self.max_backlog_words,
             "idle_timeout": self.idle_timeout,
             "slow_reader_timeout": self.slow_reader_timeout,
+            "resume_timeout": self.resume_timeout,
         }
 
     @classmethod
@@ -86,6 +117,17 @@ class ServerConfig:
 
 
 def _check_type(name: str, value: object, default: object) -> None:
+    if isinstance(default, tuple):
+        if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"{name} = {value!r}: must be a list of strings")
+        return
     wanted = (int, float) if isinstance(default, float) else (type(default),)
-    if isinstance(value, bool) or not isinstance(value, wanted):
+    if isinstance(value, bool) is not isinstance(default, bool) or not isinstance(value, wanted):
         raise ConfigError(f"{name} = {value!r}: must be {wanted[-1].__name__}")
+
+
+def _check_number(name: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise ConfigError(f"{name} = {value}: must be finite")
+    if value < 0 or (value == 0 and name not in ZERO_ALLOWED):
+        raise ConfigError(f"{name} = {value}: must be positive")

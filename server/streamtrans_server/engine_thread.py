@@ -16,7 +16,6 @@ import gc
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -29,32 +28,35 @@ from streamtrans.messages import (
     Error,
     Event,
     FromServer,
-    Lag,
     Mark,
     Marked,
     Ready,
     SetPolicy,
     Source,
+    Target,
     Text,
 )
-from streamtrans.policy import PolicyError
+from streamtrans.policy import PolicyError, parse
 from streamtrans_server.channel import Channel
+from streamtrans_server.lag_watch import LagWatch
+from streamtrans_server.logs import say, where
+from streamtrans_server.metrics import Metrics
 from streamtrans_server.warm_up import warm_up
 
 log = logging.getLogger("streamtrans.server.engine")
 
-LAG_INTERVAL = 1.0  # s between two Lag events of one session
-LAG_LOOK = 0.1  # s between two looks at all sessions
 PATIENCE = 0.02  # s since the last call into the loop after which source words go out alone
 BROKEN = Error("internal", "the engine has failed; connect again later")
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open the session of a channel and answer with `ready`."""
+    """Open the session of a channel and answer with `ready`; see `messages.Start` for the rest."""
 
     policy: str | None
     ready: Ready
+    prefix: tuple[str, ...] = ()
+    lag_policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +85,18 @@ class EngineThread:
     the loop, and every later Open is answered with the same error.
     """
 
-    def __init__(self, engine: Engine, lag_ms: float, on_failed: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: Engine, lag_ms: float, on_failed: Callable[[], None], metrics: Metrics
+    ) -> None:
         self._engine = engine
-        self._lag = lag_ms / 1000
+        self._metrics = metrics
+        self._lag_watch = LagWatch(engine, lag_ms / 1000)
         self._on_failed = on_failed
         self._inbox: SimpleQueue[Item | Stop] = SimpleQueue()
         self._channels: dict[int, Channel] = {}  # by id() of the session, which the channel holds
         self._out: dict[Channel, list[FromServer]] = {}
         self._urgent = False  # there is more in `_out` than source words
         self._handed_over = 0.0
-        self._looked = 0.0
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     # in the loop
@@ -107,6 +111,11 @@ class EngineThread:
     def post(self, channel: Channel, command: Command | Control, weight: int = 0) -> None:
         """Hand over one command; `weight` was added to `channel.posted`. Never blocks."""
         self._inbox.put((channel, command, weight, time.monotonic()))
+
+    @property
+    def queued(self) -> int:
+        """Commands that wait in the inbox."""
+        return self._inbox.qsize()
 
     async def stop(self) -> None:
         """End the thread and wait for it."""
@@ -138,7 +147,9 @@ class EngineThread:
         if self._engine.ready:
             self._tick()
         now = time.monotonic()
-        self._look_for_lag(now)
+        for channel, lag in self._lag_watch.look(self._channels.values(), now):
+            self._metrics.lags.inc()
+            self._say(channel, lag)
         patient = self._engine.ready and now - self._handed_over < PATIENCE
         if self._out and (self._urgent or not patient):
             out, self._out = self._out, {}
@@ -183,14 +194,20 @@ class EngineThread:
         if session is not None:
             if isinstance(command, Text):
                 channel.arrivals.fed(session.backlog, arrived)
+                if channel.first_arrival is None and not channel.last_arrival and session.backlog:
+                    channel.first_arrival = arrived
             channel.backlog = session.backlog + channel.unanswered
         if channel.blocked:
             self._say(channel)
 
     def _control(self, channel: Channel, command: Control) -> None:
         if isinstance(command, Open):
-            session = self._engine.open(command.policy)
+            if command.lag_policy is not None:
+                parse(command.lag_policy)
+            session = self._engine.open(command.policy, command.prefix)
             channel.session = session
+            channel.asked_policy = command.ready.policy
+            channel.lag_policy = command.lag_policy
             self._channels[id(session)] = channel
             self._say(channel, command.ready)
         elif channel.session is None:
@@ -218,40 +235,38 @@ class EngineThread:
         channel.backlog = 0
 
     def _tick(self) -> None:
-        for session, event in self._engine.tick():
+        before = time.monotonic()
+        events_of_all = self._engine.tick()
+        now = time.monotonic()
+        self._metrics.stepped(now - before, self._engine.last_batch)
+        for session, event in events_of_all:
             channel = self._channels[id(session)]
             events = self._out.get(channel)
             if events is None:
                 events = self._out[channel] = []
             events.append(event)
-            self._account(channel, event)
+            self._account(channel, event, now)
             if channel.session is not None:
                 channel.backlog = session.backlog + channel.unanswered
 
-    def _account(self, channel: Channel, event: Event) -> None:
+    def _account(self, channel: Channel, event: Event, now: float) -> None:
         if isinstance(event, Source):
-            channel.arrivals.read()
+            channel.last_arrival = channel.arrivals.read() or channel.last_arrival
             return
         self._urgent = True
-        if isinstance(event, (Marked, Changed)):
+        if isinstance(event, Target):
+            self._metrics.committed(now - channel.last_arrival)
+            if channel.first_arrival is not None:
+                self._metrics.first_word.observe(now - channel.first_arrival)
+                channel.first_arrival = None
+        elif isinstance(event, Changed):
+            if not event.lag:
+                channel.unanswered -= 1
+                channel.asked_policy, channel.relieved = event.policy, False
+        elif isinstance(event, Marked):
             channel.unanswered -= 1
         elif isinstance(event, (Done, Error)):
             self._forget(channel)
-
-    def _look_for_lag(self, now: float) -> None:
-        """Tell each session whose oldest unread word waits too long, at most every second."""
-        if now - self._looked < LAG_LOOK:
-            return
-        self._looked = now
-        for channel in self._channels.values():
-            oldest = channel.arrivals.oldest
-            if oldest is None or now - oldest < self._lag or now - channel.lag_sent < LAG_INTERVAL:
-                continue
-            session = channel.session
-            if session is None or session.paused:
-                continue
-            channel.lag_sent = now
-            self._say(channel, Lag(session.next_seq(), round((now - oldest) * 1000, 1)))
 
     def _bury(self) -> None:
         """Tell every session, present and to come, that the engine failed, until told to stop."""
@@ -274,5 +289,4 @@ def _deliver(out: dict[Channel, list[FromServer]]) -> None:
 
 def _log_failure(what: str, error: BaseException) -> None:
     """The place and the type of an error; its message may hold a user's words and stays unsaid."""
-    where = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s error=%s\n%s", what, type(error).__name__, where)
+    say(log, logging.ERROR, what, error=type(error).__name__, where="\n" + where(error))

@@ -8,6 +8,7 @@ message means. websockets' own `recv()` costs a future and a task switch for eac
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,6 +17,9 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event, State
+
+from streamtrans_server.access import Account
+from streamtrans_server.admission import Lease
 
 Payload = bytes | bytearray | memoryview
 Sink = Callable[[Opcode, Payload], None]
@@ -32,6 +36,11 @@ class Websocket(ServerConnection):
         super().__init__(*args, **options)
         self.heard = 0.0  # time.monotonic() of the last message or ping
         self.on_lost: Callable[[], None] | None = None
+        self.on_made: Callable[[Websocket], None] | None = None
+        self.on_gone: Callable[[Websocket], None] | None = None
+        self.account: Account | None = None  # whose request it was
+        self.lease: Lease | None = None  # the slot of a new session
+        self.returning: tuple[str, int] | None = None  # token of a kept session, last event seen
         self._sink: Sink | None = None
         self._holding = True
         self._waiting: deque[tuple[Opcode, Payload]] = deque()
@@ -87,9 +96,17 @@ class Websocket(ServerConnection):
                 self.heard = time.monotonic()
             super().process_event(event)
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop once, before the handshake."""
+        super().connection_made(transport)
+        if self.on_made is not None:
+            self.on_made(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop once, however the connection ended."""
         super().connection_lost(exc)
+        if self.on_gone is not None:
+            self.on_gone(self)
         if self.on_lost is not None:
             self.on_lost()
 

@@ -13,11 +13,12 @@ import torch
 
 from streamtrans.engine.beam import Beam
 from streamtrans.engine.scheduler import Batch, schedule
-from streamtrans.engine.session import Limits, Session, SessionError, runnable
+from streamtrans.engine.session import Limits, Session
 from streamtrans.engine.slots import Slots
+from streamtrans.engine.source_word import SessionError
 from streamtrans.messages import Command, Event
 from streamtrans.models.model import Model
-from streamtrans.policy import Action
+from streamtrans.policy import Action, runnable
 from streamtrans.text.vocabulary import Vocabulary
 
 SMALL_READ = 8  # sessions in one READ up to which a second encoder step costs more than padding
@@ -55,14 +56,18 @@ class Engine:
         self._sessions: set[Session] = set()
         self._spoken: dict[Session, None] = {}  # sessions with events that no step caused
         self._ticks = 0
+        self.last_batch = 0  # sessions in the last tick
         self._never = torch.tensor(
             [vocabulary.pad, vocabulary.unk, vocabulary.bos], device=self._device
         )
 
     # --- sessions ---------------------------------------------------------------------------------
 
-    def open(self, policy: str | None = None) -> Session:
-        """A new session. Raises EngineFull, PolicyError, and SessionError for a model that cannot stream."""
+    def open(self, policy: str | None = None, prefix: Sequence[str] = ()) -> Session:
+        """A new session. Raises EngineFull, PolicyError, and SessionError for a model that cannot stream.
+
+        prefix: words of the first segment that are committed already and that it has to write again first.
+        """
         if self.model.offline:
             raise SessionError(
                 "offline_model",
@@ -72,15 +77,19 @@ class Engine:
         if not self._slots.free:
             raise EngineFull(f"all {self.max_sessions} slots are taken")
         slot = self._slots.acquire()
-        session = Session(
-            slot, chosen, self.vocabulary, self.model.target, self._limits, self.model.decides
-        )
+        language, decides = self.model.target, self.model.decides
+        session = Session(slot, chosen, self.vocabulary, language, self._limits, decides, prefix)
         self._sessions.add(session)
         return session
 
     def feed(self, session: Session, command: Command) -> None:
         """Give a session source or a command. Raises SessionError and PolicyError, the session unharmed."""
         session.feed(command)
+        self.settle(session)
+
+    def adopt(self, session: Session, policy: str) -> None:
+        """Change the policy of a session at once, ahead of what it was fed. Raises PolicyError."""
+        session.adopt(runnable(policy, self.model.decides))
         self.settle(session)
 
     def pause(self, session: Session, paused: bool) -> None:
@@ -110,6 +119,7 @@ class Engine:
         """One batch of READs or WRITEs over all sessions that are ready; the events it caused, in order."""
         self._ticks += 1
         batch = schedule(self._ready, self.max_batch)
+        self.last_batch = len(batch.sessions) if batch is not None else 0
         if batch is not None:
             for session in batch.sessions:
                 del self._ready[batch.action][session]
@@ -147,15 +157,17 @@ class Engine:
 
     def _run_write(self, sessions: Sequence[Session]) -> None:
         if self._beam:
-            self._beam.plan([session for session in sessions if not session.planned])
+            self._beam.plan([s for s in sessions if not (s.planned or s.forced)])
         rows = self._rows(sessions)
         previous = self._tensor([session.previous for session in sessions])
         logits, confidence, state = self._model.write(previous, self._slots.take(rows))
         logits.index_fill_(1, self._never, -torch.inf)
-        likeliest: list[int] = logits.argmax(1).tolist()
-        pieces = [
-            s.planned[0] if s.planned else p for s, p in zip(sessions, likeliest, strict=True)
-        ]
+        pieces: list[int] = logits.argmax(1).tolist()
+        for i, session in enumerate(sessions):
+            if session.forced:
+                pieces[i] = session.choose(logits[i])
+            elif session.planned:
+                pieces[i] = session.planned[0]
         sure = [1.0] * len(pieces) if confidence is None else confidence.tolist()
         counted = [i for i, s in enumerate(sessions) if s.wrote(pieces[i], sure[i])]
         fresh = [sessions[i] for i in counted if sessions[i].fresh]

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from streamtrans.engine.prefix import Prefix
+from streamtrans.engine.source_word import SessionError, Word, check_text, fitting
 from streamtrans.messages import (
     Changed,
     Command,
@@ -25,29 +30,10 @@ from streamtrans.messages import (
     Target,
     Text,
 )
-from streamtrans.policy import Action, Policy, PolicyError, Progress, parse
+from streamtrans.policy import Action, Policy, Progress, runnable
 from streamtrans.text.source import Segmenter, Words
 from streamtrans.text.target import Detokenizer
 from streamtrans.text.vocabulary import Vocabulary
-
-READ_PIECES = 32  # the most pieces of one READ; a longer word is READ in parts
-
-
-class SessionError(ValueError):
-    """A command that does not fit the session. `code` is stable, `text` says what to do."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(f"{code}: {text}")
-        self.code, self.text = code, text
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A source word waiting to be READ; `at` is its source clock in ms."""
-
-    text: str
-    pieces: list[int]
-    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +61,7 @@ class Session:
         target: str,
         limits: Limits,
         decides: bool = False,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.slot, self.policy, self.vocabulary, self.limits = slot, policy, vocabulary, limits
         self._decides = decides
@@ -87,6 +74,7 @@ class Session:
         self._words = Words()
         self._segmenter = Segmenter(limits.words, limits.pieces - 1)
         self._detokenizer = Detokenizer(vocabulary, target)
+        self._prefix = Prefix(prefix, vocabulary, target)
         self._seq = self._source_words = self._target_words = 0
         self._clock = self._read_clock = 0.0
         self._ending = False
@@ -99,7 +87,7 @@ class Session:
         if self._ending or self.closed:
             raise SessionError("bad_order", "the session has ended; nothing may follow `end`")
         if isinstance(command, Text):
-            _check_text(command.text)
+            check_text(command.text)
             self._advance_clock(command.at)
             for word in self._words.feed(command.text):
                 self._queue_word(word)
@@ -128,7 +116,7 @@ class Session:
         if text is None:
             self._end_segment()
             return
-        for part, pieces in _fitting(text, self.vocabulary):
+        for part, pieces in fitting(text, self.vocabulary):
             if not pieces:
                 continue
             if not self._segmenter.fits(len(pieces)):
@@ -137,6 +125,16 @@ class Session:
             self.backlog += 1
             if self._segmenter.add(part, len(pieces)):
                 self._end_segment()
+
+    def adopt(self, policy: Policy) -> None:
+        """Change the policy at once, before what waits is READ, because the session lags."""
+        self._use(policy, lag=True)
+
+    def _use(self, policy: Policy, lag: bool = False) -> None:
+        self.policy = policy
+        self._confidence = 1.0
+        self.planned.clear()
+        self.events.append(Changed(self.next_seq(), policy.name, self._source_words, lag))
 
     def _end_segment(self) -> None:
         if self._segmenter.open_words:
@@ -161,10 +159,7 @@ class Session:
         if isinstance(item, Mark):
             self.events.append(Marked(self.next_seq(), item.id))
         elif isinstance(item, SetPolicy):
-            self.policy = runnable(item.policy, self._decides)
-            self._confidence = 1.0
-            self.planned.clear()
-            self.events.append(Changed(self.next_seq(), self.policy.name, self._source_words))
+            self._use(runnable(item.policy, self._decides))
         elif isinstance(item, End):
             self.events.append(Done(self.next_seq(), self._source_words, self._target_words))
             self.closed = True
@@ -190,6 +185,15 @@ class Session:
         return [self.vocabulary.eos]
 
     # --- writing ----------------------------------------------------------------------------------
+
+    @property
+    def forced(self) -> bool:
+        """Does `choose` decide on the next piece, and not the highest score?"""
+        return bool(self._prefix)
+
+    def choose(self, scores: Tensor) -> int:
+        """The next piece while `forced`. scores: (V,)."""
+        return self._prefix.choose(scores, self._detokenizer.pieces, self._ended)
 
     def wrote(self, piece: int, confidence: float = 1.0) -> bool:
         """Take the piece a decoder step chose. False: it must not count, the decoder stays where it was.
@@ -248,13 +252,15 @@ class Session:
 
     def _overlong(self) -> bool:
         """No more words than the source can account for: of 3,400 references 0.4 % are longer."""
-        if self._detokenizer.pieces:
+        if self._detokenizer.pieces or (self._prefix and self._ended):
             return False
         return self._written_pieces >= self.limits.ratio * self._read_pieces + self.limits.spare
 
     def _commit(self, word: str | None) -> None:
         if word is None:
             return
+        if self._prefix:
+            word = self._prefix.take()
         self.events.append(
             Target(self.next_seq(), word, self._target_words, self._source_words, self._read_clock)
         )
@@ -284,30 +290,3 @@ class Session:
         """Events since the last call."""
         events, self.events = self.events, []
         return events
-
-
-def runnable(policy: str, decides: bool) -> Policy:
-    """The policy of a name. Raises PolicyError: an unknown one, or a learned one where the model cannot decide."""
-    chosen = parse(policy)
-    if chosen.learned and not decides:
-        raise PolicyError(f"{policy}: this model has not learned when to write; try wait-3 or full")
-    return chosen
-
-
-def _check_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise SessionError("bad_text", f"the text is not valid Unicode: {error.reason}") from error
-
-
-def _fitting(text: str, vocabulary: Vocabulary) -> list[tuple[str, list[int]]]:
-    """The word and its pieces, in parts if they are too many for one READ; nothing of it is lost.
-
-    A single sign may have up to 34 pieces: U+FDFA is spelt out as 18 letters.
-    """
-    pieces = vocabulary.encode(text)
-    if len(pieces) <= READ_PIECES or len(text) == 1:
-        return [(text, pieces)]
-    middle = len(text) // 2
-    return _fitting(text[:middle], vocabulary) + _fitting(text[middle:], vocabulary)

@@ -22,7 +22,7 @@ import torch
 from streamtrans import policy as policies
 from streamtrans import pretrained
 from streamtrans.engine import Engine
-from streamtrans.engine.session import SessionError
+from streamtrans.engine.source_word import SessionError
 from streamtrans.evaluation import full_sentence
 from streamtrans.evaluation.journal import Journal, Record
 from streamtrans.evaluation.latency import DelayError

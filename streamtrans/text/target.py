@@ -6,6 +6,7 @@ It knows pieces, words and the typography of a language; nothing of sessions or 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from streamtrans.text.normalize import normalize
 from streamtrans.text.vocabulary import Vocabulary
@@ -19,6 +20,11 @@ def typography(word: str, language: str) -> str:
     if language != "fr":
         return word
     return _HIGH_SIGN.sub("\u202f\\1", word)
+
+
+def spelling(vocabulary: Vocabulary, pieces: Sequence[int]) -> str:
+    """What the pieces of one word spell, without the white space and control signs that single bytes can spell."""
+    return "".join(normalize(vocabulary.decode(pieces)).split())
 
 
 class Detokenizer:
@@ -36,7 +42,7 @@ class Detokenizer:
         return None
 
     def flush(self) -> str | None:
-        """The word as far as it has come, without the white space and control signs that single bytes can spell."""
-        word = "".join(normalize(self.vocabulary.decode(self.pieces)).split())
+        """The word as far as it has come."""
+        word = spelling(self.vocabulary, self.pieces)
         self.pieces = []
         return typography(word, self.language) or None

@@ -35,6 +35,7 @@ class Vocabulary:
         except RuntimeError as error:
             raise VocabularyError(f"{len(model)} bytes are no sentencepiece model") from error
         self.size: int = self._pieces.get_piece_size()
+        self.mark: int = self._pieces.piece_to_id(MARK)  # the end of a word and nothing else
         self.ends_word: list[bool] = [
             self._pieces.id_to_piece(i).endswith(MARK) for i in range(self.size)
         ]
@@ -80,3 +81,17 @@ class Vocabulary:
         """The text of some pieces, without the white space at its ends."""
         text: str = self._pieces.decode(list(pieces))
         return text.strip()
+
+    def raw(self, pieces: Sequence[int]) -> bytes:
+        """The bytes that some pieces spell, also where they end within a letter."""
+        return b"".join(
+            bytes([int(self._pieces.id_to_piece(i)[3:5], 16)])
+            if self._pieces.is_byte(i)
+            else self._pieces.id_to_piece(i).replace(MARK, " ").encode()
+            for i in pieces
+        )
+
+    def byte(self, value: int) -> int:
+        """The piece of a single byte."""
+        piece: int = self._pieces.piece_to_id(f"<0x{value:02X}>")
+        return piece

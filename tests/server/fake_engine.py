@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamtrans.engine import EngineFull, SessionError
@@ -51,7 +52,8 @@ def wait_k(policy: str) -> int:
 class FakeSession:
     """Words in, capital words out."""
 
-    def __init__(self, policy: str) -> None:
+    def __init__(self, policy: str, prefix: Sequence[str] = ()) -> None:
+        self.prefix = deque(prefix)
         self.k = wait_k(policy)
         self.policy = policy
         self.paused = False
@@ -60,6 +62,7 @@ class FakeSession:
         self.half = ""
         self.pending: deque[tuple[str, float]] = deque()  # READ and not yet written
         self.flushing = False
+        self.unasked: list[Event] = []  # events that no step caused
         self.seq = self.read = self.written = 0
         self.at = 0.0
         self.open_words = 0
@@ -96,7 +99,7 @@ class FakeSession:
         return (
             not self.paused
             and not self.closed
-            and bool(self.queue or self.must_write or self.flushing)
+            and bool(self.unasked or self.queue or self.must_write or self.flushing)
         )
 
     @property
@@ -105,6 +108,9 @@ class FakeSession:
 
     def step(self) -> list[Event]:
         """One WRITE if the policy wants it, else one READ or one command."""
+        if self.unasked:
+            unasked, self.unasked = self.unasked, []
+            return unasked
         if self.must_write:
             return self.write()
         if self.flushing:
@@ -139,7 +145,8 @@ class FakeSession:
     def write(self) -> list[Event]:
         word, _ = self.pending.popleft()
         self.written += 1
-        event = Target(self.next_seq(), word.upper(), self.written - 1, self.read, self.last_read)
+        text = self.prefix.popleft() if self.prefix else word.upper()
+        event = Target(self.next_seq(), text, self.written - 1, self.read, self.last_read)
         return [event]
 
 
@@ -152,12 +159,12 @@ class FakeEngine:
         self.max_sessions = max_sessions
         self.batch = batch
         self.sessions: list[FakeSession] = []
-        self.most_queued = 0
+        self.most_queued = self.last_batch = 0
 
-    def open(self, policy: str | None = None) -> FakeSession:
+    def open(self, policy: str | None = None, prefix: Sequence[str] = ()) -> FakeSession:
         if len(self.sessions) >= self.max_sessions:
             raise EngineFull(f"all {self.max_sessions} sessions are taken")
-        session = FakeSession(policy or self.default_policy)
+        session = FakeSession(policy or self.default_policy, prefix)
         self.sessions.append(session)
         return session
 
@@ -167,6 +174,10 @@ class FakeEngine:
 
     def pause(self, session: FakeSession, paused: bool) -> None:
         session.paused = paused
+
+    def adopt(self, session: FakeSession, policy: str) -> None:
+        session.k = wait_k(policy)
+        session.unasked.append(Changed(session.next_seq(), policy, session.read, lag=True))
 
     def close(self, session: FakeSession) -> None:
         session.closed = True
@@ -179,6 +190,7 @@ class FakeEngine:
 
     def tick(self) -> list[tuple[FakeSession, Event]]:
         batch = [session for session in self.sessions if session.ready][: self.batch]
+        self.last_batch = len(batch)
         events: list[tuple[FakeSession, Event]] = []
         for session in batch:
             self.sessions.remove(session)

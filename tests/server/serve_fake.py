@@ -8,4 +8,6 @@ from fake_engine import FakeEngine
 from streamtrans_server import ServerConfig, run
 
 if __name__ == "__main__":
-    run(FakeEngine(), ServerConfig(port=0, drain_seconds=float(sys.argv[1])))
+    drain_seconds = float(sys.argv[1])
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    run(FakeEngine(), ServerConfig(port=port, drain_seconds=drain_seconds, log_level="warning"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from streamtrans_server.failure import CLOSE_CODES, Failure
 
 from streamtrans.messages import End, Message, Target, Text
 
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 KEYS = st.sampled_from(["type", "text", "at", "id", "policy", "version", "source", "target", "x"])
 TYPES = st.sampled_from(["start", "text", "flush", "mark", "policy", "end", "error"])
 VALUES = st.recursive(
@@ -34,19 +36,19 @@ def check(frame: bytes) -> None:
         assert decode(msgspec.json.encode(message)) == message
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES or 150, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes(frame: bytes) -> None:
     check(frame)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES or 150, deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=5), TYPES)
 def test_any_object(fields: dict[str, Any], kind: str) -> None:
     check(json.dumps({**fields, "type": kind}).encode())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=EXAMPLES or 60, deadline=None)
 @given(st.data())
 def test_a_damaged_message(data: st.DataObject) -> None:
     frame = bytearray(b'{"type":"text","text":"one two ","at":12.5}')

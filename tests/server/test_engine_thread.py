@@ -10,6 +10,7 @@ import pytest
 from fake_engine import BOOM, CRASH, FakeEngine, FakeSession, GatedEngine
 from harness import SENTENCE, finish, get, in_loop, of_type, rest, send, served, started, until
 from streamtrans_server import WarmUpFailed
+from streamtrans_server.live_session import LiveSession
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
@@ -118,3 +119,23 @@ async def until_committed(peer: ClientConnection, word: str) -> None:
     async for message in peer:
         if json.loads(message).get("text") == word:
             return
+
+
+@in_loop
+async def test_a_bug_in_taking_a_message_ends_that_session_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def clumsy(self: LiveSession, message: Any) -> None:
+        raise ZeroDivisionError(message.text)
+
+    async with served() as server, started(server.url) as good, started(server.url) as bad:
+        with monkeypatch.context() as patch:
+            patch.setattr(LiveSession, "take", clumsy)
+            await send(bad, {"type": "text", "text": "secret "})
+            answers = await rest(bad)
+        assert answers[-1]["code"] == "internal" and "secret" not in answers[-1]["text"]
+        assert bad.close_code == 1011
+        await send(good, {"type": "text", "text": SENTENCE})
+        assert await finish(good) == SENTENCE.upper().split()
+    assert "receive_failed error=ZeroDivisionError" in caplog.text
+    assert "secret" not in caplog.text

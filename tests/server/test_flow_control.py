@@ -193,12 +193,12 @@ async def test_text_without_white_space_is_held_back_as_well() -> None:
     """
     engine = StuckEngine()
     async with served(engine, max_backlog_words=50) as server, started(server.url) as peer:
-        (connection,) = server.app._connections
+        (session,) = server.app.sessions.values()
         engine.free.clear()
         try:
             for _ in range(10):
                 await send(peer, {"type": "text", "text": "x" * 63 + " "})
-            await until(lambda: connection._channel.blocked)
+            await until(lambda: session._channel.blocked)
         finally:
             engine.free.set()
         assert await finish(peer) == ["X" * 63] * 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,8 +41,19 @@ def test_without_a_file_there_are_defaults_and_overrides() -> None:
         ("port = 70000", "port = 70000: must be at most"),
         ("lag_ms = nan", "lag_ms = nan: must be finite"),
         ("port = ", "not a TOML file"),
+        ("log_text = 1", "log_text = 1: must be bool"),
+        ('allowed_origins = "*"', "must be a list of strings"),
+        ("allowed_origins = [1]", "must be a list of strings"),
+        ('log_format = "xml"', "must be one of text, json"),
     ],
 )
 def test_what_cannot_be_meant_is_named(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         ServerConfig.from_toml(write(tmp_path, text))
+
+
+def test_the_example_holds_every_option_with_its_default() -> None:
+    path = Path(__file__).parents[2] / "docs" / "deploy" / "server.toml"
+    assert ServerConfig.from_toml(path) == ServerConfig()
+    written = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert set(written) == {field.name for field in dataclasses.fields(ServerConfig)}

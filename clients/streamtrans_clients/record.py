@@ -1,0 +1,196 @@
+"""What a session sent and received, as far as it may be needed again.
+
+When a connection breaks, the server says how many messages it took and sends the events that were missed. When the
+server itself is gone, a new session gets the source of the open segment once more, with the words that are committed
+already as its prefix, and what it repeats is dropped here. So a reader sees every event once.
+This file knows messages and where in the source text they end. It does not know sockets, nor when to come back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from streamtrans.messages import (
+    Changed,
+    Command,
+    Done,
+    Error,
+    Event,
+    Flush,
+    Mark,
+    Marked,
+    Segment,
+    SetPolicy,
+    Source,
+    Target,
+    Text,
+)
+from streamtrans_clients.errors import SessionFailed
+
+
+@dataclass(slots=True)
+class Sent:
+    """A message and where the source text stands after it, in characters from the opening of the session."""
+
+    message: Command
+    end: int
+    answered: bool = False  # Mark and SetPolicy: the reader has seen the answer
+
+
+class Record:
+    """`sent` and `received` are called in order; `policy` and `prefix` are what a new session starts with."""
+
+    def __init__(self, policy: str | None) -> None:
+        self.policy = policy  # at the beginning of the open segment
+        self.server_seq = 0  # last event of the session on the server
+        self._seq = 0  # last event handed on
+        self._log: deque[Sent] = deque()
+        self._dropped = 0  # messages of the session on the server that are no longer in the log
+        self._text = ""  # source text that is not in a closed segment
+        self._closed = 0  # where it begins, in characters
+        self._cursor = 0  # the end of the last word READ, in characters
+        self._words: list[str] = []  # committed in the open segment
+        self._source = self._target = 0  # words handed on
+        self._first_source = self._first_target = 0  # words in closed segments
+        self._base_source = self._base_target = 0  # words before the session on the server began
+        self._clock = 0.0  # ms before the session on the server began
+        self._marks: deque[Sent] = deque()  # not yet answered by this session on the server
+        self._changes: deque[Sent] = deque()
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """Committed words of the open segment."""
+        return tuple(self._words)
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def sent(self, message: Command) -> None:
+        """The next message of the session."""
+        if isinstance(message, Text):
+            self._text += message.text
+        entry = Sent(message, self._closed + len(self._text))
+        self._log.append(entry)
+        self._await(entry)
+
+    def number(self, number: int) -> Command | None:
+        """Message `number`, counted from 1 for the session on the server; None when it is not yet there.
+
+        Raises SessionFailed when it is no longer needed and yet asked for.
+        """
+        place = number - self._dropped - 1
+        if place < 0:
+            raise SessionFailed("bad_server", f"message {number} is translated and asked for again")
+        return self._log[place].message if place < len(self._log) else None
+
+    def restart(self, clock: float) -> None:
+        """From here on a new session on a server gets what is left. clock: ms since the first one opened."""
+        left: deque[Sent] = deque()
+        for entry in self._log:
+            if isinstance(entry.message, Mark) and entry.answered:
+                continue
+            if isinstance(entry.message, Text):
+                begin = entry.end - len(entry.message.text)
+                text = entry.message.text[max(0, self._closed - begin) :]
+                entry = Sent(Text(text, entry.message.at), entry.end)
+            left.append(entry)
+        self._log, self._dropped, self._cursor = left, 0, self._closed
+        self._marks.clear()
+        self._changes.clear()
+        for entry in left:
+            self._await(entry)
+        self.server_seq, self._clock = 0, clock
+        self._base_source, self._base_target = self._first_source, self._first_target
+
+    def _await(self, entry: Sent) -> None:
+        if isinstance(entry.message, Mark):
+            self._marks.append(entry)
+        elif isinstance(entry.message, SetPolicy):
+            self._changes.append(entry)
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    def received(self, event: Event) -> Event | None:
+        """The event with the numbers of the whole session, or None when the reader has it already.
+
+        Raises SessionFailed when an event is missing or takes a committed word back.
+        """
+        assert not isinstance(event, Error)
+        if event.seq <= self.server_seq:
+            return None
+        if event.seq > self.server_seq + 1:
+            raise SessionFailed("bad_server", f"event {self.server_seq + 1} is missing")
+        self.server_seq = event.seq
+        fresh = self._place(event)
+        if fresh is None:
+            return None
+        self._seq += 1
+        return replace(fresh, seq=self._seq)
+
+    def _place(self, event: Event) -> Event | None:
+        if isinstance(event, Source):
+            return self._read(event)
+        if isinstance(event, Target):
+            return self._committed(event)
+        if isinstance(event, Marked):
+            return self._answer(self._marks, event)
+        if isinstance(event, Changed):
+            event = replace(event, index=event.index + self._base_source)
+            return event if event.lag else self._answer(self._changes, event)
+        if isinstance(event, (Segment, Done)):
+            event = replace(
+                event,
+                source_words=event.source_words + self._base_source,
+                target_words=event.target_words + self._base_target,
+            )
+            if isinstance(event, Segment):
+                self._close(event)
+        return event
+
+    def _read(self, event: Source) -> Source | None:
+        place = self._text.find(event.text, self._cursor - self._closed)
+        if place < 0:
+            raise SessionFailed("bad_server", f"source word {event.index} was never sent")
+        self._cursor = self._closed + place + len(event.text)
+        index = event.index + self._base_source
+        if index < self._source:
+            return None
+        self._source += 1
+        return replace(event, index=index)
+
+    def _committed(self, event: Target) -> Target | None:
+        index = event.index + self._base_target
+        if index < self._target:
+            if event.text != self._words[index - self._first_target]:
+                raise SessionFailed("contradiction", f"committed word {index} came back as another")
+            return None
+        self._target += 1
+        self._words.append(event.text)
+        emitted = None if event.emitted is None else event.emitted + self._clock
+        return replace(event, index=index, read=event.read + self._base_source, emitted=emitted)
+
+    def _answer(self, waiting: deque[Sent], event: Event) -> Event | None:
+        if not waiting:
+            return event
+        entry = waiting.popleft()
+        seen, entry.answered = entry.answered, True
+        return None if seen else event
+
+    def _close(self, segment: Segment) -> None:
+        """What the closed segment has used up is not needed again."""
+        self._first_source, self._first_target = segment.source_words, segment.target_words
+        self._words.clear()
+        self._text = self._text[self._cursor - self._closed :]
+        self._closed = self._cursor
+        while self._log and self._used_up(self._log[0]):
+            entry = self._log.popleft()
+            self._dropped += 1
+            if isinstance(entry.message, SetPolicy):
+                self.policy = entry.message.policy
+
+    def _used_up(self, entry: Sent) -> bool:
+        if isinstance(entry.message, Text):
+            return not self._text[: max(0, entry.end - self._closed)].strip()
+        return entry.answered or isinstance(entry.message, Flush)

@@ -1,0 +1,86 @@
+/**
+ * Large captions: committed words roll up line by line, and a word that stands never moves sideways.
+ *
+ * It knows lines. The words come by `word`, or from another window of the same browser by `follow`: the page tells each
+ * change on a BroadcastChannel, and the overlay (a browser source in OBS, a window on a projector) shows it.
+ */
+
+const LINE = 32; // characters: large letters, in at most 90 % of the width
+const SILENCE = 8000; // ms until an overlay fades
+
+export class RollUp {
+  #views = [];
+  #lines = [""];
+  #draft = "";
+  #lang;
+  #channel = new BroadcastChannel("streamtrans");
+
+  constructor(lang) {
+    this.#lang = lang;
+    this.#channel.onmessage = ({ data }) => data === "hello" && this.#tell();
+  }
+
+  /** Show the last lines in this element, as many as its data-lines says. */
+  show(view) {
+    this.#views.push(view);
+    this.#tell();
+  }
+
+  word(text) {
+    const last = this.#lines.at(-1);
+    if (last && last.length + 1 + text.length > LINE) this.#lines.push(text);
+    else this.#lines[this.#lines.length - 1] = last ? `${last} ${text}` : text;
+    this.#lines = this.#lines.slice(-6);
+    this.#draft = "";
+    this.#tell();
+  }
+
+  draft(text) {
+    this.#draft = text;
+    this.#tell();
+  }
+
+  /** The next word begins a line. */
+  segment() {
+    if (this.#lines.at(-1)) this.#lines.push("");
+    this.#draft = "";
+  }
+
+  #tell() {
+    const said = { lines: this.#lines.filter(Boolean), draft: this.#draft, lang: this.#lang };
+    for (const view of this.#views) render(view, said);
+    this.#channel.postMessage(said);
+  }
+}
+
+/** Show in `view` what a page of the same browser says, and fade when it says nothing. */
+export function follow(view) {
+  const channel = new BroadcastChannel("streamtrans");
+  let fading = 0;
+  channel.onmessage = ({ data }) => {
+    if (!data.lines) return;
+    render(view, data);
+    view.classList.remove("silent");
+    clearTimeout(fading);
+    fading = setTimeout(() => view.classList.add("silent"), SILENCE);
+  };
+  channel.postMessage("hello");
+}
+
+function render(view, { lines, draft, lang }) {
+  view.lang = lang;
+  const shown = lines.slice(-Number(view.dataset.lines));
+  const rows = shown.map((line) => {
+    const row = document.createElement("p");
+    row.textContent = line;
+    return row;
+  });
+  if (draft) {
+    const tail = document.createElement("span");
+    tail.className = "draft";
+    tail.textContent = ` ${draft}`;
+    if (!rows.length) rows.push(document.createElement("p"));
+    rows.at(-1).append(tail);
+  }
+  view.replaceChildren(...rows);
+}

@@ -1,0 +1,157 @@
+"""What is kept of a session is enough to go on, and not more; what comes twice is seen once."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streamtrans_clients import SessionFailed
+from streamtrans_clients.record import Record
+
+from streamtrans.messages import (
+    Changed,
+    Command,
+    Done,
+    End,
+    Event,
+    Flush,
+    Mark,
+    Marked,
+    Segment,
+    SetPolicy,
+    Source,
+    Target,
+    Text,
+)
+
+
+class Server:
+    """Capitals at wait-1, a segment at each full stop or flush, with the prefix of a lost session before them."""
+
+    def __init__(self, prefix: tuple[str, ...] = ()) -> None:
+        self.prefix = list(prefix)
+        self.seq = self.words = self.open = self.taken = 0
+        self.half = ""
+
+    def take(self, message: Command) -> list[Event]:
+        self.taken += 1
+        if isinstance(message, Text):
+            *words, self.half = (self.half + message.text).split(" ")
+            return [event for word in words if word for event in self.word(word)]
+        if isinstance(message, Mark):
+            return [Marked(self.next(), message.id)]
+        if isinstance(message, SetPolicy):
+            return [Changed(self.next(), message.policy, self.words)]
+        events = self.word(self.half) if self.half else []
+        self.half = ""
+        if self.open:
+            events.append(self.close())
+        if isinstance(message, End):
+            events.append(Done(self.next(), self.words, self.words))
+        return events
+
+    def word(self, word: str) -> list[Event]:
+        index, self.words, self.open = self.words, self.words + 1, self.open + 1
+        text = self.prefix.pop(0) if self.prefix else word.upper()
+        events: list[Event] = [
+            Source(self.next(), word, index, 0.0),
+            Target(self.next(), text, index, index + 1, 0.0, 5.0),
+        ]
+        return [*events, self.close()] if word.endswith(".") else events
+
+    def close(self) -> Segment:
+        self.open = 0
+        return Segment(self.next(), self.words, self.words)
+
+    def next(self) -> int:
+        self.seq += 1
+        return self.seq
+
+
+COMMANDS = st.one_of(
+    st.text(alphabet="ab. ", min_size=1, max_size=8).map(lambda text: Text(text, 0.0)),
+    st.just(Flush()),
+    st.sampled_from("xyz").map(Mark),
+    st.integers(1, 5).map(lambda k: SetPolicy(f"wait-{k}")),
+)
+
+
+def undisturbed(commands: list[Command]) -> list[Event]:
+    server = Server()
+    return [event for command in commands for event in server.take(command)]
+
+
+def seen(events: list[Event]) -> list[object]:
+    """All a reader can tell, with the clock of the server left out."""
+    return [
+        Target(e.seq, e.text, e.index, e.read, e.at) if isinstance(e, Target) else e for e in events
+    ]
+
+
+def disturbed(commands: list[Command], chance: random.Random) -> list[Event]:
+    """The same through a line that breaks anywhere and a server that dies anywhere."""
+    record, server = Record("wait-1"), Server()
+    got: list[Event] = []
+    line: list[Event] = []  # sent by the server; all of it is kept there
+    handed = 0
+    for command in commands:
+        record.sent(command)
+        while (message := record.number(handed + 1)) is not None or record.server_seq < len(line):
+            fate = chance.random()
+            if fate < 0.1:  # the line breaks: what was on the way is lost, in both directions
+                handed = server.taken
+            elif fate < 0.15:  # the server dies
+                server, line, handed = Server(record.prefix), [], 0
+                record.restart(100.0)
+            elif fate < 0.6 and message is not None:
+                handed += 1
+                if chance.random() < 0.9:
+                    line += server.take(message)
+                else:
+                    handed = server.taken
+            elif record.server_seq < len(line):
+                event = record.received(line[record.server_seq])
+                got += [event] if event is not None else []
+    return got
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(COMMANDS, max_size=25), st.integers(0, 2**32))
+def test_a_reader_sees_what_it_would_have_seen(commands: list[Command], seed: int) -> None:
+    whole = [*commands, End()]
+    assert seen(disturbed(whole, random.Random(seed))) == seen(undisturbed(whole))
+
+
+def test_what_is_kept_is_the_open_segment() -> None:
+    record, server = Record(None), Server()
+    for _ in range(200):
+        for command in (Text("one two. ", 0.0), Mark("m"), SetPolicy("wait-2")):
+            record.sent(command)
+            for event in server.take(command):
+                record.received(event)
+    assert len(record._log) <= 4
+    assert len(record._text) < 20
+    assert record.policy == "wait-2"
+    assert record.prefix == ()
+
+
+def test_a_word_taken_back_is_not_accepted() -> None:
+    record, server = Record(None), Server()
+    record.sent(Text("one two three ", 0.0))
+    for event in server.take(Text("one two ", 0.0)):
+        record.received(event)
+    record.restart(0.0)
+    assert record.received(Source(1, "one", 0, 0.0)) is None
+    with pytest.raises(SessionFailed, match="contradiction"):
+        record.received(Target(2, "UN", 0, 1, 0.0))
+
+
+def test_a_gap_and_a_word_that_was_never_sent_are_not_accepted() -> None:
+    record = Record(None)
+    record.sent(Text("one ", 0.0))
+    with pytest.raises(SessionFailed, match="event 1 is missing"):
+        record.received(Source(2, "one", 0, 0.0))
+    with pytest.raises(SessionFailed, match="never sent"):
+        record.received(Source(1, "two", 0, 0.0))

@@ -1,0 +1,27 @@
+"""The line breaks and the server dies; the reader notices nothing but the time it takes.
+
+A small `python -m bench.chaos`, on the fake engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from bench.chaos import Script, chaos
+
+SCRIPT = Path(__file__).with_name("serve_fake.py")
+WORDS = "The cat sat on the mat. It was warm; nobody came. Then it rained and it left. ".split()
+
+
+def test_cuts_and_kills_leave_no_trace() -> None:
+    scripts = [Script(number, [*WORDS[number % 5 :], *WORDS]) for number in range(6)]
+    command = [sys.executable, str(SCRIPT), "0"]
+    tally = asyncio.run(
+        chaos(command, scripts, at_once=6, pause=0.06, between=(0.6, 1.2), mean=1500.0, seed=1)
+    )
+    print(tally)
+    assert tally.different == []
+    assert tally.runs == 6 and tally.words > 6 * 20
+    assert tally.cuts >= 3 and tally.kills >= 1 and tally.replays >= 3

@@ -1,0 +1,207 @@
+"""streamtrans.js in a real browser: verbs, typed events, named errors, and how it comes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from chromium import page_at
+from scripted_site import Site
+
+OPEN = """
+async (options) => {
+    const { connect } = await import("/streamtrans.js");
+    const url = new URL("/v1/translate", location.href);
+    url.protocol = "ws:";
+    window.events = [];
+    window.states = [];
+    window.session = await connect(url, options);
+    session.on("*", (event) => (event.type === "state" ? states : events).push(event));
+}
+"""
+BLANK = "icon.svg"  # a page of the site that runs no script of its own
+
+
+def opened(page: Any, **options: Any) -> None:
+    page.evaluate(OPEN, options)
+
+
+def told(page: Any, kind: str) -> list[Any]:
+    return [event for event in page.evaluate("events") if event["type"] == kind]
+
+
+def whole(page: Any, words: list[str]) -> None:
+    """All words in order, each once, numbered without gaps, on both sides."""
+    events = page.evaluate("events.filter((event) => event.seq)")
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    for side, expected in (("source", words), ("target", [word.upper() for word in words])):
+        found = [event for event in events if event["type"] == side]
+        assert [event["text"] for event in found] == expected
+        assert [event["index"] for event in found] == list(range(len(words)))
+    assert events[-1]["type"] == "done"
+    assert events[-1]["source_words"] == events[-1]["target_words"] == len(words)
+
+
+def test_every_verb_and_typed_events_to_the_end(chromium: Any) -> None:
+    site = Site(keeps=False)
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        opened(page, policy="wait-2", keep=False)
+        page.evaluate("""async () => {
+            session.sendText("I ");
+            session.sendText("am", 12.5);
+            session.flush();
+            session.mark("here");
+            session.setPolicy("wait-5");
+            await session.end();
+        }""")
+        kinds = [event["type"] for event in page.evaluate("events")]
+        assert page.evaluate("session.state") == "ended"
+    assert site.sessions[0].received == [
+        {"type": "start", "version": 1, "source": "en", "target": "fr", "kind": "text"}
+        | {"policy": "wait-2"},
+        {"type": "text", "text": "I "},
+        {"type": "text", "text": "am", "at": 12.5},
+        {"type": "flush"},
+        {"type": "mark", "id": "here"},
+        {"type": "policy", "policy": "wait-5"},
+        {"type": "end"},
+    ]
+    assert kinds == "source target source target segment marked changed done".split()
+
+
+TALK = "one two three. four five six seven. eight nine ten eleven twelve."
+
+
+@pytest.mark.parametrize("after", [1, 2, 7, 12, 20, 27])
+def test_a_cut_connection_is_taken_up_where_it_broke(chromium: Any, after: int) -> None:
+    """Words of both directions were under way when it broke."""
+    site = Site()
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        opened(page)
+        site.drop_after = after
+        page.evaluate(
+            """async (words) => {
+                for (const word of words) {
+                    session.sendText(`${word} `);
+                    await new Promise((resolve) => setTimeout(resolve, 2));
+                }
+                await session.end();
+            }""",
+            TALK.split(),
+        )
+        whole(page, TALK.split())
+        assert len(told(page, "resumed")) == 1
+        states = [event["state"] for event in page.evaluate("states")]
+        assert states == ["reconnecting", "open", "ended"]
+    assert len(site.sessions) == 1
+    sent = "".join(m["text"] for m in site.sessions[0].received if m["type"] == "text")
+    assert sent.split() == TALK.split()
+
+
+@pytest.mark.parametrize("before", [0, 1, 3, 4, 5, 12])
+def test_a_new_session_takes_over_when_the_server_is_lost(chromium: Any, before: int) -> None:
+    """The open segment is READ again and its committed words are the prefix; listeners see one session."""
+    site = Site()
+    words = TALK.split()
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        opened(page)
+        send = "(words) => words.forEach((word) => session.sendText(`${word} `))"
+        page.evaluate(send, words[:before])
+        page.wait_for_function(
+            f"() => events.filter(({{type}}) => type === 'target').length === {before}"
+        )
+        site.drop(forget=True, closed=True)
+        page.wait_for_function("() => session.state === 'reconnecting'")
+        page.evaluate(send, words[before:])
+        site.reopen()
+        page.evaluate("session.end()")
+        whole(page, words)
+        segments = [event["source_words"] for event in told(page, "segment")]
+        assert segments == [3, 7, 12]
+    assert len(site.sessions) == 2
+    begun = {0: [], 1: ["ONE"], 3: [], 4: ["FOUR"], 5: ["FOUR", "FIVE"], 12: []}[before]
+    assert site.starts[1].get("prefix", []) == begun
+    again = "".join(m["text"] for m in site.sessions[1].received if m["type"] == "text")
+    assert again.split() == [word.lower() for word in begun] + words[before:]
+
+
+def test_it_gives_up_when_patience_ends(chromium: Any) -> None:
+    site = Site()
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        opened(page, patience=300)
+        site.drop(closed=True)
+        code = page.evaluate("session.done.catch((error) => error.code)")
+        assert code == "connection_lost"
+        assert page.evaluate("session.state") == "failed"
+        late = "try { session.sendText('x') } catch (error) { error.code }"
+        assert page.evaluate(late) == "bad_order"
+        page.console_errors.clear()  # Chromium writes one for each attempt
+
+
+def test_without_a_token_a_cut_connection_has_a_name(chromium: Any) -> None:
+    site = Site(keeps=False)
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        opened(page)
+        site.drop()
+        assert page.evaluate("session.done.catch(String)").startswith(
+            "SessionFailed: connection_lost: the connection was lost"
+        )
+
+
+def test_leaving_is_told_to_both_sides(chromium: Any) -> None:
+    site = Site()
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        opened(page)
+        code = page.evaluate("(session.close(), session.done.catch((error) => error.code))")
+        assert code == "closed"
+        assert page.evaluate("session.state") == "closed"
+
+
+def test_no_server_there(chromium: Any) -> None:
+    site = Site()
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        failed = page.evaluate("""async () => {
+            const { connect } = await import("/streamtrans.js");
+            const url = new URL("/nowhere", location.href);
+            url.protocol = "ws:";
+            return connect(url).catch(String);
+        }""")
+        assert (
+            failed
+            == "SessionFailed: connection_lost: no server answers there, or it lets nobody in"
+        )
+        page.console_errors.clear()
+
+
+def test_audio_arrives_whole_over_a_cut_connection(chromium: Any) -> None:
+    """Own marks let the client forget what was heard; nobody is told of them."""
+    site = Site("audio")
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        opened(page, kind="audio", rate=16000)
+        site.drop_after = 30
+        page.evaluate("""async () => {
+            for (let frame = 0; frame < 120; frame++) {
+                session.sendAudio(Int16Array.from({ length: 160 }, (_, i) => frame * 160 + i));
+                await new Promise((resolve) => setTimeout(resolve, 1));
+            }
+            await session.end();
+        }""")
+        assert told(page, "marked") == []
+        assert (
+            page.evaluate(
+                "(() => { try { session.sendAudio([1]) } catch (e) { return e.name } })()"
+            )
+            == "TypeError"
+        )
+        assert len(told(page, "resumed")) == 1
+    expected = b"".join(i.to_bytes(2, "little", signed=True) for i in range(120 * 160))
+    assert site.pcm == expected
+    assert site.starts[0]["rate"] == 16000
+
+
+def test_a_page_of_another_origin_imports_it(chromium: Any, site: str) -> None:
+    with Site().serving() as other, page_at(chromium, other + "v1/models") as page:
+        names = page.evaluate(
+            "async (url) => Object.keys(await import(url))", f"{site}streamtrans.js"
+        )
+        assert sorted(names) == ["PROTOCOL_VERSION", "Session", "SessionFailed", "connect"]
