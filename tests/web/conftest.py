@@ -1,4 +1,4 @@
-"""One Chromium and one server on the fake engine for all tests of the page."""
+"""A Chromium for each file of tests, one server on the fake engine for all."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ SERVER_TESTS = TESTS / "server"
 sys.path.insert(0, str(TESTS / "clients"))  # its scripted server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Any]:
+    """Its event loop runs as long as it lives; tests of other files bring their own."""
     with engine() as one:
         yield one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(playwright: Any) -> Iterator[Any]:
     with browser(playwright) as one:
         yield one
