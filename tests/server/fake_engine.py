@@ -210,11 +210,17 @@ class FakeEngine:
 
 
 class GatedEngine(FakeEngine):
-    """Has always something to do and does it only while the gate is open."""
+    """Has always something to do and does it only while the gate is open; what no step caused it tells at once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.gate = True
 
     def tick(self) -> list[tuple[FakeSession, Event]]:
-        return super().tick() if self.gate else []
+        if self.gate:
+            return super().tick()
+        told: list[tuple[FakeSession, Event]] = []
+        for session in self.sessions:
+            told += ((session, event) for event in session.unasked)
+            session.unasked.clear()
+        return told
