@@ -75,6 +75,8 @@ class DepthwiseConv(Streaming[Past]):
         """(B, kernel - 1 + T, D) -> (B, T, D), as an image of one column with channels last: no copies, and a third of
         the time of conv1d, forward and backward, on the CPU.
         """
+        if self.kernel == 1:  # torch would go channel by channel
+            return x * self.weight[:, 0, 0] + self.bias
         image = x.unsqueeze(2).permute(0, 3, 1, 2)
         kernel = self.weight[..., None].contiguous(memory_format=torch.channels_last)
         y = F.conv2d(image, kernel, self.bias, groups=len(kernel))
