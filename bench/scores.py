@@ -7,40 +7,32 @@ the model. Tatoeba: distinct sources, first reference. The two smaller sets are 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
 from streamtrans import pretrained
+from streamtrans.evaluation import testsets
 from streamtrans.evaluation.report import evaluate
+from streamtrans.evaluation.testsets import Bitext
 from streamtrans.translator import load_engine
 
 POLICIES = ("wait-1", "wait-3", "wait-5", "wait-7", "full")
 
 
-def pairs(path: Path) -> list[tuple[str, str]]:
-    """Distinct sources with their first reference."""
-    found: dict[str, str] = {}
-    with path.open(encoding="utf-8") as lines:  # splitlines would cut at U+2028 and U+0085, too
-        for line in lines:
-            source, target = line.rstrip("\n").split("\t")[:2]
-            found.setdefault(source, target)
-    return list(found.items())
-
-
-def test_sets(folder: Path) -> dict[str, list[tuple[str, str]]]:
-    """Name and pairs of each test set."""
-    tatoeba = pairs(folder / "tatoeba.en-fr.test.tsv")
-    europarl = pairs(folder / "europarl.en-fr.test.tsv")
-    short = [pair for pair in europarl if len(pair[0].split()) <= 25]
-    return {
-        f"tatoeba ({len(tatoeba)})": tatoeba,
-        f"europarl ({len(europarl)})": europarl,
-        "tatoeba first 500": tatoeba[:500],
-        "europarl short 300": short[:300],
-    }
+def test_sets(folder: Path) -> list[Bitext]:
+    """Both test sets and a part of each."""
+    tatoeba = testsets.load("tatoeba.en-fr", folder)
+    europarl = testsets.load("europarl.en-fr", folder)
+    short = [pair for pair in europarl.pairs if len(pair[0].split()) <= 25]
+    return [
+        replace(tatoeba, name=f"tatoeba ({len(tatoeba.pairs)})"),
+        replace(europarl, name=f"europarl ({len(europarl.pairs)})"),
+        replace(tatoeba, name="tatoeba first 500", pairs=tatoeba.pairs[:500]),
+        replace(europarl, name="europarl short 300", pairs=tuple(short[:300])),
+    ]
 
 
 def main() -> None:
@@ -57,20 +49,18 @@ def main() -> None:
     print(
         "| test set | policy | BLEU | chrF | AL | LAAL | DAL | AP | s |\n|---|---|---|---|---|---|---|---|---|"
     )
-    for name, test in test_sets(args.data).items():
-        if args.only not in name:
+    for test in test_sets(args.data):
+        if args.only not in test.name:
             continue
-        # alike in length: sessions that end together waste no batches
-        test = sorted(test, key=lambda pair: len(pair[0]))
-        sources, references = [p[0] for p in test], [p[1] for p in test]
+        test = test.by_length()
         for policy in args.policies:
-            r, _ = evaluate(engine, sources, references, policy)
+            r, _ = evaluate(engine, test.sources, test.references, policy)
             print(
-                f"| {name} | {policy} | {r.bleu:.2f} | {r.chrf:.1f} | {r.al:.2f} | {r.laal:.2f} | {r.dal:.2f}"
+                f"| {test.name} | {policy} | {r.bleu:.2f} | {r.chrf:.1f} | {r.al:.2f} | {r.laal:.2f} | {r.dal:.2f}"
                 f" | {r.ap:.2f} | {r.seconds:.0f} |",
                 flush=True,
             )
-            rows.append({"test": name, **dataclasses.asdict(r)})
+            rows.append({"test": test.name, **asdict(r)})
     if not rows:
         parser.error(f"no test set is called {args.only!r}")
     print(f"\n{rows[0]['signature']}; {rows[0]['chrf_signature']}")

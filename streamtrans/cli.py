@@ -6,51 +6,23 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from streamtrans import cli_bench
+from streamtrans.options import DEVICE, DTYPE, MODEL, POLICY, THREADS, named_errors, set_threads
 
 if TYPE_CHECKING:
     from streamtrans.messages import Event
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-MODEL = Annotated[str, typer.Option(help="An embedded model, or the folder of a checkpoint.")]
-POLICY = Annotated[str, typer.Option(help="wait-3, wait-3:0.1 (with catch-up) or full.")]
-DEVICE = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-DTYPE = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-THREADS = Annotated[int, typer.Option(help="Threads of the model on the CPU.", min=1)]
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _named_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """What a user can do something about is one line and exit code 2, not a traceback."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except (ValueError, OSError, RuntimeError) as error:
-            typer.echo(f"streamtrans: {error}", err=True)
-            raise typer.Exit(2) from error
-
-    return wrapped
-
-
-def _threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
+app.add_typer(cli_bench.app, name="bench")
 
 
 @app.command()
-@_named_errors
+@named_errors
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [8765].")] = None,
@@ -72,12 +44,12 @@ def serve(
         if config
         else ServerConfig(**{k: v for k, v in options.items() if v is not None})  # type: ignore[arg-type]
     )
-    _threads(threads)
+    set_threads(threads)
     run(load_engine(model, device, dtype, settings.max_sessions, max_batch=256), settings)
 
 
 @app.command()
-@_named_errors
+@named_errors
 def translate(
     model: MODEL = "en-fr",
     policy: POLICY = "wait-3",
@@ -91,7 +63,7 @@ def translate(
     """
     from streamtrans.translator import load
 
-    _threads(threads)
+    set_threads(threads)
     decoder = codecs.getincrementaldecoder("utf-8")()
     with load(model, device, dtype, max_sessions=1).open(policy) as session:
         line = _Line()
@@ -133,7 +105,7 @@ class _Line:
 
 
 @app.command()
-@_named_errors
+@named_errors
 def text(
     file: Annotated[str, typer.Argument(help="A text file, or - for standard input.")],
     url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8765/v1/translate",
@@ -160,7 +132,7 @@ def text(
 
 
 @app.command()
-@_named_errors
+@named_errors
 def demo(
     policy: POLICY = "wait-3",
     pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,
@@ -172,7 +144,7 @@ def demo(
 
 
 @app.command()
-@_named_errors
+@named_errors
 def evaluate(
     source: Annotated[Path, typer.Option(help="Source sentences, one a line.")],
     target: Annotated[Path, typer.Option(help="Reference translations, one a line.")],
@@ -180,6 +152,12 @@ def evaluate(
     policy: POLICY = "wait-3",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write translations here.")] = None,
+    beam: Annotated[int, typer.Option(help="Hypotheses between two READs; 1: greedy.", min=1)] = 1,
+    timed: Annotated[
+        int, typer.Option(help="Sentences timed one by one (ca_*, lag_*, rtf).", min=0)
+    ] = 50,
+    pace: Annotated[float, typer.Option(help="Words a second of those.", min=0.01)] = 3.0,
+    comet: Annotated[bool, typer.Option("--comet", help="COMET as well (an extra).")] = False,
     device: DEVICE = "auto",
     dtype: DTYPE = "auto",
     threads: THREADS = 2,
@@ -190,10 +168,12 @@ def evaluate(
     from streamtrans.evaluation.report import evaluate as run
     from streamtrans.translator import load_engine
 
-    _threads(threads)
+    set_threads(threads)
     sources, references = _lines(source), _lines(target)
-    engine = load_engine(model, device, dtype, max_sessions=256, max_batch=128)
-    report, translations = run(engine, sources, references, policy)
+    engine = load_engine(model, device, dtype, max_sessions=256, max_batch=128, beam=beam)
+    report, translations = run(
+        engine, sources, references, policy, timed=timed, pace=pace, with_comet=comet
+    )
     figures = dataclasses.asdict(report)
     for name, figure in figures.items():
         typer.echo(
@@ -212,7 +192,7 @@ def _lines(file: Path) -> list[str]:
 
 
 @app.command()
-@_named_errors
+@named_errors
 def train(
     recipe: Annotated[
         str, typer.Argument(help="A recipe file, or the name of one that is shipped.")
@@ -226,11 +206,11 @@ def train(
     """Train a model: checkpoints and a journal go to the folder of the run."""
     import torch
 
-    from streamtrans.training.recipe import find_recipe, load_recipe
+    from streamtrans.training.recipe import load_recipe
     from streamtrans.training.trainer import Trainer
 
-    _threads(threads)
-    chosen = load_recipe(find_recipe(recipe))
+    set_threads(threads)
+    chosen = load_recipe(recipe)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = out or Path("runs") / chosen.name
@@ -238,7 +218,43 @@ def train(
 
 
 @app.command()
-@_named_errors
+@named_errors
+def distill(
+    teacher: Annotated[str, typer.Argument(help="An embedded model, or the folder of one.")],
+    out: Annotated[Path, typer.Option(help="File of pairs to write; it goes on if it is there.")],
+    data: Annotated[Path, typer.Option(help="Folder of the corpora.")] = Path("data"),
+    recipe: Annotated[str | None, typer.Option(help="Sources: the training corpora of it.")] = None,
+    corpus: Annotated[list[str] | None, typer.Option(help="Sources: this file of pairs.")] = None,
+    beam: Annotated[int, typer.Option(help="Hypotheses; 1 is greedy.", min=1)] = 4,
+    device: DEVICE = "auto",
+    dtype: DTYPE = "auto",
+    threads: THREADS = 2,
+) -> None:
+    """Translate training sources by full-sentence search: a corpus from which a student learns the teacher."""
+    from rich.progress import Progress
+
+    from streamtrans import pretrained
+    from streamtrans.models import checkpoint
+    from streamtrans.training.distill import distill as run
+    from streamtrans.training.distill import distinct_sources
+    from streamtrans.training.recipe import Corpus, load_recipe
+    from streamtrans.translator import find_device
+
+    if (recipe is None) == (not corpus):
+        raise ValueError("give either --recipe or --corpus")
+    set_threads(threads)
+    corpora = load_recipe(recipe).train if recipe else [Corpus(path) for path in corpus or ()]
+    model, vocabulary = checkpoint.load(pretrained.find(teacher), *find_device(device, dtype))
+    sources = distinct_sources(data, corpora)
+    with Progress() as progress:
+        bar = progress.add_task(out.name, total=len(sources))
+        for count in run(model, vocabulary, sources, out, beam):
+            progress.update(bar, completed=count)
+    typer.echo(f"{len(sources)} pairs: {out}")
+
+
+@app.command()
+@named_errors
 def models() -> None:
     """List the embedded models: size, scores, and where the card is."""
     from streamtrans import pretrained

@@ -28,11 +28,19 @@ def load_engine(
     dtype: str = "auto",
     max_sessions: int = 64,
     max_batch: int = 128,
+    beam: int = 1,
 ) -> Engine:
-    """An engine over an embedded model (by name) or a checkpoint (by folder).
+    """An engine over an embedded model (by name) or a checkpoint (by folder), see `find_device`.
 
-    device: auto (CUDA where there is one), cpu or cuda. dtype: auto (float32 on the CPU, bfloat16 on CUDA), float32,
-    bfloat16 or float16. Raises UnknownModel, CheckpointError, DeviceError.
+    max_sessions, max_batch, beam: see `Engine`. Raises UnknownModel, CheckpointError, DeviceError.
+    """
+    weights, vocabulary = checkpoint.load(pretrained.find(model), *find_device(device, dtype))
+    return Engine(weights, vocabulary, max_sessions, max_batch, beam)
+
+
+def find_device(device: str, dtype: str) -> tuple[str, torch.dtype]:
+    """device: auto (CUDA where there is one), cpu or cuda. dtype: auto (float32 on the CPU, bfloat16 on CUDA), float32,
+    bfloat16 or float16. Raises DeviceError.
     """
     if device not in ("auto", "cpu", "cuda") or dtype not in ("auto", *DTYPES):
         raise DeviceError(f"no device {device!r} with dtype {dtype!r}")
@@ -42,8 +50,7 @@ def load_engine(
     chosen = "cuda" if cuda else "cpu"
     if dtype == "auto":
         dtype = "bfloat16" if cuda else "float32"
-    weights, vocabulary = checkpoint.load(pretrained.find(model), chosen, DTYPES[dtype])
-    return Engine(weights, vocabulary, max_sessions, max_batch)
+    return chosen, DTYPES[dtype]
 
 
 class LiveSession:
@@ -103,7 +110,11 @@ class Translator:
 
 
 def load(
-    model: str = "en-fr", device: str = "auto", dtype: str = "auto", max_sessions: int = 64
+    model: str = "en-fr",
+    device: str = "auto",
+    dtype: str = "auto",
+    max_sessions: int = 64,
+    beam: int = 1,
 ) -> Translator:
     """Load a model: `t = load("en-fr"); s = t.open(policy="wait-3"); s.feed("I am ")`. See `load_engine`."""
-    return Translator(load_engine(model, device, dtype, max_sessions))
+    return Translator(load_engine(model, device, dtype, max_sessions, beam=beam))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import tomllib
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from streamtrans.messages import Command, Event
 from streamtrans.models.config import ModelConfig
 from streamtrans.models.model import Model
 from streamtrans.text.vocabulary import Vocabulary
+from streamtrans.training.recipe import RECIPES, load_recipe
 
 WORDS = (
     "the one old young small quiet green house boat river student teacher reads writes sees finds takes gives and or"
@@ -33,6 +35,19 @@ def sentences(count: int, seed: int = 0, longest: int = 12) -> list[str]:
     return result
 
 
+def _systems(**has: tuple[object, ...]) -> tuple[str, ...]:
+    """Those of systems.toml whose model table has any of these values."""
+    tables = tomllib.loads((RECIPES / "systems.toml").read_text())
+    models = {name: table.get("model", {}) for name, table in tables.items()}
+    return tuple(n for n, m in models.items() if not has or any(m.get(k) in has[k] for k in has))
+
+
+SYSTEMS = _systems()
+OFFLINE = _systems(bidirectional=(True,), reversed_source=(True,))
+STREAMING = tuple(name for name in SYSTEMS if name not in OFFLINE)
+MONOTONIC = _systems(attention=("hard-monotonic", "mocha", "infinite-lookback"))
+
+
 @functools.cache
 def vocabulary() -> Vocabulary:
     """A joint vocabulary of 340 pieces."""
@@ -49,7 +64,7 @@ class ToyModel(Model):
         return scores
 
 
-def model(seed: int = 0, **changes: object) -> Model:
+def model(seed: int = 0, made: type[Model] = ToyModel, **changes: object) -> Model:
     """A tiny model in float64, so that batches of any size round alike; random weights translate nothing."""
     torch.manual_seed(seed)
     values: dict[str, object] = dict(
@@ -67,9 +82,16 @@ def model(seed: int = 0, **changes: object) -> Model:
         words=24,
         dropout=0.0,
     )
-    toy = ToyModel(ModelConfig(**(values | changes))).double().eval()  # type: ignore[arg-type]
+    toy = made(ModelConfig(**(values | changes))).double().eval()  # type: ignore[arg-type]
     torch.nn.init.normal_(toy.embedding.weight, std=0.3)
     return toy.requires_grad_(False)
+
+
+def system(name: str, seed: int = 0, made: type[Model] = ToyModel, **changes: object) -> Model:
+    """A system of systems.toml, as tiny as `model`."""
+    table = load_recipe(f"multi30k.en-fr/{name}").model
+    small = dict(dim=24, hidden=32, encoder_layers=2, decoder_layers=2, dropout=0.0)
+    return model(seed, made, **{**table, **small, **changes})  # type: ignore[arg-type]
 
 
 def engine(max_sessions: int = 16, max_batch: int = 8, seed: int = 0, **changes: object) -> Engine:
@@ -77,13 +99,15 @@ def engine(max_sessions: int = 16, max_batch: int = 8, seed: int = 0, **changes:
     return Engine(model(seed, **changes), vocabulary(), max_sessions, max_batch)
 
 
-def run(engine: Engine) -> dict[Session, list[Event]]:
-    """Tick until there is nothing to do; the events of each session."""
+def run(engine: Engine, ticks: int = 100_000) -> dict[Session, list[Event]]:
+    """Tick until there is nothing to do; the events of each session. AssertionError if that takes too many ticks."""
     events: dict[Session, list[Event]] = {}
-    while engine.ready:
+    for _ in range(ticks):
+        if not engine.ready:
+            return events
         for session, event in engine.tick():
             events.setdefault(session, []).append(event)
-    return events
+    raise AssertionError(f"still busy after {ticks} ticks")
 
 
 def speak(engine: Engine, session: Session, *commands: Command) -> list[Event]:

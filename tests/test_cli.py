@@ -119,6 +119,8 @@ def test_evaluate_prints_and_writes_its_figures(
         report
     )
     assert (report["model"], report["policy"], report["sentences"]) == ("toy", "wait-2", 7)
+    assert (report["timed"], report["pace"], report["comet"]) == (7, 3.0, None)
+    assert report["ca_al"] > 1000 / 3 * report["al"] > 0 and 0 < report["rtf"] < 1
     printed = dict(line.split(maxsplit=1) for line in result.output.splitlines())
     assert set(printed) == set(report)
     assert float(printed["al"]) == pytest.approx(report["al"], rel=1e-3)
@@ -133,6 +135,7 @@ def test_evaluate_says_what_is_wrong(toy: Path, test_set: tuple[Path, Path]) -> 
     refused(run(*files, "--model", toy, "--policy", "soon"), "no policy 'soon'", "wait-3")
     refused(run(*files, "--model", "en-xx"), "no model 'en-xx'", "en-fr")
     refused(run(*files, "--model", toy, "--device", "tpu"), "no device 'tpu'")
+    refused(run(*files, "--model", toy, "--comet"), "streamtrans[comet]")
     refused(run(*files[:3], "--target", source.with_name("none.fr"), "--model", toy), "none.fr")
     target.write_text("one line\n")
     refused(run(*files, "--model", toy), "7 sources for 1 references")

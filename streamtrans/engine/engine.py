@@ -11,9 +11,8 @@ from itertools import groupby
 
 import torch
 
-from streamtrans import policy as policies
 from streamtrans.engine.scheduler import Batch, schedule
-from streamtrans.engine.session import Limits, Session
+from streamtrans.engine.session import Limits, Session, SessionError, runnable
 from streamtrans.engine.slots import Slots
 from streamtrans.messages import Command, Event
 from streamtrans.models.model import Model
@@ -55,12 +54,19 @@ class Engine:
     # --- sessions ---------------------------------------------------------------------------------
 
     def open(self, policy: str | None = None) -> Session:
-        """A new session. Raises EngineFull and PolicyError."""
-        chosen = policies.parse(policy or self.default_policy)
+        """A new session. Raises EngineFull, PolicyError, and SessionError for a model that cannot stream."""
+        if self.model.offline:
+            raise SessionError(
+                "offline_model",
+                f"{self.model.name} needs whole sentences (bidirectional or reversed source) and cannot serve live",
+            )
+        chosen = runnable(policy or self.default_policy, self.model.decides)
         if not self._slots.free:
             raise EngineFull(f"all {self.max_sessions} slots are taken")
         slot = self._slots.acquire()
-        session = Session(slot, chosen, self.vocabulary, self.model.target, self._limits)
+        session = Session(
+            slot, chosen, self.vocabulary, self.model.target, self._limits, self.model.decides
+        )
         self._sessions.add(session)
         return session
 
@@ -134,10 +140,11 @@ class Engine:
     def _run_write(self, sessions: Sequence[Session]) -> None:
         rows = self._rows(sessions)
         previous = self._tensor([session.previous for session in sessions])
-        logits, state = self._model.write(previous, self._slots.take(rows))
+        logits, confidence, state = self._model.write(previous, self._slots.take(rows))
         logits.index_fill_(1, self._never, -torch.inf)
         pieces: list[int] = logits.argmax(1).tolist()
-        counted = [i for i, s in enumerate(sessions) if s.wrote(pieces[i])]
+        sure = [1.0] * len(pieces) if confidence is None else confidence.tolist()
+        counted = [i for i, s in enumerate(sessions) if s.wrote(pieces[i], sure[i])]
         fresh = [sessions[i] for i in counted if sessions[i].fresh]
         if len(counted) < len(sessions):
             some = self._tensor(counted)

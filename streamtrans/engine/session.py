@@ -25,7 +25,7 @@ from streamtrans.messages import (
     Target,
     Text,
 )
-from streamtrans.policy import Action, Policy, Progress, parse
+from streamtrans.policy import Action, Policy, PolicyError, Progress, parse
 from streamtrans.text.source import Segmenter, Words
 from streamtrans.text.target import Detokenizer
 from streamtrans.text.vocabulary import Vocabulary
@@ -68,9 +68,16 @@ class Session:
     """Owned by an engine, which asks `action`, calls `take_read` and `wrote`, and collects `events`."""
 
     def __init__(
-        self, slot: int, policy: Policy, vocabulary: Vocabulary, target: str, limits: Limits
+        self,
+        slot: int,
+        policy: Policy,
+        vocabulary: Vocabulary,
+        target: str,
+        limits: Limits,
+        decides: bool = False,
     ) -> None:
         self.slot, self.policy, self.vocabulary, self.limits = slot, policy, vocabulary, limits
+        self._decides = decides
         self.paused = self.closed = False
         self.backlog = 0  # source words fed and not yet READ
         self.previous = vocabulary.bos  # the piece written last
@@ -97,7 +104,7 @@ class Session:
                 self._queue_word(word)
             return
         if isinstance(command, SetPolicy):
-            parse(command.policy)
+            runnable(command.policy, self._decides)
             self._waiting.append(command)
             return
         if not isinstance(command, Mark):
@@ -140,8 +147,7 @@ class Session:
     def action(self) -> Action | None:
         """READ, WRITE, or None when there is nothing to do. Commands between words are obeyed on the way."""
         while not (self.closed or self.paused):
-            progress = Progress(self._read, self._written, self._ended)
-            if not self._hold and self.policy.decide(progress) is Action.WRITE:
+            if not self._hold and self._decide(self._confidence) is Action.WRITE:
                 return Action.WRITE
             if not self._waiting:
                 return None
@@ -154,7 +160,8 @@ class Session:
         if isinstance(item, Mark):
             self.events.append(Marked(self.next_seq(), item.id))
         elif isinstance(item, SetPolicy):
-            self.policy = parse(item.policy)
+            self.policy = runnable(item.policy, self._decides)
+            self._confidence = 1.0
             self.events.append(Changed(self.next_seq(), self.policy.name, self._source_words))
         elif isinstance(item, End):
             self.events.append(Done(self.next_seq(), self._source_words, self._target_words))
@@ -166,7 +173,7 @@ class Session:
     def take_read(self) -> list[int]:
         """The pieces of the next word, or the end of the segment. Call when `action` is READ."""
         item = self._waiting.popleft()
-        self._hold = False
+        self._hold, self._confidence = False, 1.0
         if isinstance(item, Word):
             self._read_clock = item.at
             self.events.append(Source(self.next_seq(), item.text, self._source_words, item.at))
@@ -181,12 +188,16 @@ class Session:
 
     # --- writing ----------------------------------------------------------------------------------
 
-    def wrote(self, piece: int) -> bool:
+    def wrote(self, piece: int, confidence: float = 1.0) -> bool:
         """Take the piece a decoder step chose. False: it must not count, the decoder stays where it was.
 
-        The end of the target before the end of the source says that there is nothing to write yet: one more READ.
-        Returns True as well when the segment is over (`fresh` is then True and the row has to be reset).
+        A policy may find the confidence too low, and the end of the target before the end of the source says that there
+        is nothing to write yet: one more READ. Returns True as well when the segment is over (`fresh` is then True and
+        the row has to be reset).
         """
+        if self._decide(confidence) is Action.READ:
+            self._confidence = confidence
+            return False
         if piece == self.vocabulary.eos or self._overlong():
             if not self._ended:
                 self._hold = True
@@ -205,6 +216,9 @@ class Session:
         self._commit(word)
         return True
 
+    def _decide(self, confidence: float) -> Action:
+        return self.policy.decide(Progress(self._read, self._written, self._ended, confidence))
+
     def _overlong(self) -> bool:
         """No more words than the source can account for: of 3,400 references 0.4 % are longer."""
         if self._detokenizer.pieces:
@@ -222,6 +236,7 @@ class Session:
     def _new_segment(self) -> None:
         self._read = self._written = self._read_pieces = self._written_pieces = 0
         self._ended = self._hold = False
+        self._confidence = 1.0  # of the last WRITE that was refused since the last READ
         self.previous = self.vocabulary.bos
         self.fresh = True
 
@@ -241,6 +256,14 @@ class Session:
         """Events since the last call."""
         events, self.events = self.events, []
         return events
+
+
+def runnable(policy: str, decides: bool) -> Policy:
+    """The policy of a name. Raises PolicyError: an unknown one, or a learned one where the model cannot decide."""
+    chosen = parse(policy)
+    if chosen.learned and not decides:
+        raise PolicyError(f"{policy}: this model has not learned when to write; try wait-3 or full")
+    return chosen
 
 
 def _check_text(text: str) -> None:

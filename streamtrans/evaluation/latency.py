@@ -1,12 +1,8 @@
-"""How far a simultaneous translation lags behind its source: AL, LAAL, AP and DAL.
+"""How far a simultaneous translation lags behind its source: AL, LAAL, AP and DAL, and all scores of a corpus.
 
-This file knows the four scores as SimulEval 1.1.4 defines them for text output, and the ideal
-delays of wait-k. It does not know how delays were measured, what a word is, or in which unit the
-source is counted.
-
-Notation: X source, Y* reference, Y hypothesis; d_i is the source consumed when target unit i was
-committed. Delays and source length share one unit (source words, or ms); |Y*| and |Y| count target
-units. AL, LAAL and DAL come out in the unit of the delays, AP is a proportion without unit.
+This file knows the four scores as SimulEval 1.1.4 defines them for text output, and the ideal delays of wait-k; ATD and
+YAAL have files of their own. It does not know how delays were measured, what a word is, or in which unit the source is
+counted. Notation: `delays.py`. AL, LAAL and DAL come out in the unit of the delays, AP is a proportion without unit.
 """
 
 from __future__ import annotations
@@ -14,30 +10,37 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from streamtrans.evaluation.delays import DelayError, Delays, check
+from streamtrans.evaluation.token_delay import TEXT, Units, average_token_delay
+from streamtrans.evaluation.yaal import yaal
 
-class DelayError(ValueError):
-    """Delays, lengths or a corpus that no latency can be computed from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delays:
-    """One sentence: its delays d_1..d_|Y|, |X| in the same unit, and |Y*| (None: take |Y|)."""
-
-    delays: Sequence[float]
-    source_length: float
-    reference_length: int | None = None
+__all__ = [
+    "DelayError",
+    "Delays",
+    "Latency",
+    "average_lagging",
+    "average_proportion",
+    "corpus_latency",
+    "differentiable_average_lagging",
+    "length_adaptive_average_lagging",
+    "wait_k_delays",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Latency of a sentence or corpus: al, laal, dal in the unit of the delays, ap in none."""
+    """Latency of a sentence or corpus: al, laal, dal, atd, yaal in the unit of the delays, ap in none.
+
+    yaal is None where no word comes before the end of its source.
+    """
 
     al: float
     laal: float
     ap: float
     dal: float
+    atd: float
+    yaal: float | None
 
 
 def average_lagging(
@@ -52,7 +55,7 @@ def average_lagging(
     Raises `DelayError` for an empty hypothesis, for delays that are negative, decreasing or not
     finite, and for a length that is not positive and finite.
     """
-    _check(delays, source_length, reference_length)
+    check(delays, source_length, reference_length)
     return _lagging(delays, source_length, reference_length or len(delays))
 
 
@@ -63,7 +66,7 @@ def length_adaptive_average_lagging(
 
     Equals AL unless the hypothesis is longer than its reference. Raises `DelayError` as AL does.
     """
-    _check(delays, source_length, reference_length)
+    check(delays, source_length, reference_length)
     return _lagging(delays, source_length, max(len(delays), reference_length or 0))
 
 
@@ -77,7 +80,7 @@ def average_proportion(
 
     Raises `DelayError` as AL does.
     """
-    _check(delays, source_length, reference_length)
+    check(delays, source_length, reference_length)
     return math.fsum(delays) / (source_length * (reference_length or len(delays)))
 
 
@@ -89,7 +92,7 @@ def differentiable_average_lagging(delays: Sequence[float], source_length: float
 
     Raises `DelayError` as AL does.
     """
-    _check(delays, source_length, None)
+    check(delays, source_length, None)
     pace = source_length / len(delays)
     # d'_i - (i-1) pace = max(d'_{i-1} - (i-2) pace, d_i - (i-1) pace): a running maximum.
     lag = -math.inf
@@ -97,23 +100,30 @@ def differentiable_average_lagging(delays: Sequence[float], source_length: float
     return math.fsum(lags) / len(lags)
 
 
-def corpus_latency(sentences: Iterable[Delays]) -> Latency:
-    """Mean of the sentence scores, each sentence with equal weight.
+def corpus_latency(sentences: Iterable[Delays], units: Units = TEXT) -> Latency:
+    """Mean of the sentence scores, each sentence with equal weight; `units` are those of ATD.
 
     As SimulEval does, an empty hypothesis is left out of the mean: it has no delays. A system that
     stays silent is thus not punished here but in quality, so report how many hypotheses were empty.
+    As OmniSTEval does, YAAL is the mean over the sentences that have one.
+
+    Computation-aware for sentences with a clock: each score is then that of t_i instead of d_i
+    (ATD still takes its chunks from d_i).
 
     Raises `DelayError` if no sentence has delays, and where `average_lagging` raises it.
     """
     spoken = [sentence for sentence in sentences if len(sentence.delays) > 0]
     if not spoken:
         raise DelayError("no sentence of the corpus has delays: every hypothesis is empty")
-    scores = [_sentence_latency(sentence) for sentence in spoken]
+    scores = [_sentence_latency(sentence, units) for sentence in spoken]
+    yaals = [score.yaal for score in scores if score.yaal is not None]
     return Latency(
         al=_mean([score.al for score in scores]),
         laal=_mean([score.laal for score in scores]),
         ap=_mean([score.ap for score in scores]),
         dal=_mean([score.dal for score in scores]),
+        atd=_mean([score.atd for score in scores]),
+        yaal=_mean(yaals) if yaals else None,
     )
 
 
@@ -139,30 +149,17 @@ def _lagging(delays: Sequence[float], source_length: float, target_length: int) 
     return math.fsum(delay - i * pace for i, delay in enumerate(delays[:tau])) / tau
 
 
-def _sentence_latency(sentence: Delays) -> Latency:
-    delays, source, reference = sentence.delays, sentence.source_length, sentence.reference_length
+def _sentence_latency(sentence: Delays, units: Units) -> Latency:
+    delays, source, reference = sentence.times, sentence.source_length, sentence.reference_length
     return Latency(
         al=average_lagging(delays, source, reference),
         laal=length_adaptive_average_lagging(delays, source, reference),
         ap=average_proportion(delays, source, reference),
         dal=differentiable_average_lagging(delays, source),
+        atd=average_token_delay(sentence, units),
+        yaal=yaal(delays, source, reference),
     )
 
 
 def _mean(scores: Sequence[float]) -> float:
     return math.fsum(scores) / len(scores)
-
-
-def _check(delays: Sequence[float], source_length: float, reference_length: int | None) -> None:
-    if not (math.isfinite(source_length) and source_length > 0):
-        raise DelayError(f"source_length must be positive and finite, not {source_length}")
-    if reference_length is not None and reference_length <= 0:
-        raise DelayError(f"reference_length must be positive or None, not {reference_length}")
-    if len(delays) == 0:
-        raise DelayError("an empty hypothesis has no delays, so its latency is undefined")
-    for i, delay in enumerate(delays, start=1):
-        if not math.isfinite(delay) or delay < 0:
-            raise DelayError(f"delay d_{i} must be finite and not negative, not {delay}")
-    for i, (before, after) in enumerate(pairwise(delays), start=2):
-        if after < before:
-            raise DelayError(f"delays must not decrease, but d_{i} = {after} follows {before}")

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from streamtrans.engine import Engine, Session
-from streamtrans.messages import Done, End, Error, Source, Target, Text
+from streamtrans.evaluation.erasure import erased
+from streamtrans.messages import Done, End, Error, Event, Source, Target, Text
 
 
 class SimulationError(RuntimeError):
@@ -19,28 +20,57 @@ class SimulationError(RuntimeError):
 
 @dataclass
 class Translation:
-    """One sentence: what was READ and committed, and source words READ before each target word."""
+    """One sentence: what was READ and committed, and source words READ before each target word.
+
+    erased: target words that were shown and taken back later, for normalized erasure.
+    """
 
     source: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
     delays: list[int] = field(default_factory=list)
+    erased: int = 0
 
     @property
     def text(self) -> str:
         """The hypothesis."""
         return " ".join(self.target)
 
+    def take(self, event: Event) -> None:
+        """Take in an event of the session, in order. Raises SimulationError for an Error, and for a target word whose
+        forerunner is missing."""
+        if isinstance(event, Source):
+            self.source.append(event.text)
+        elif isinstance(event, Target):
+            if event.index < len(self.target):
+                self._take_back(event)
+            if event.index > len(self.target):
+                raise SimulationError(f"target word {len(self.target)} is missing")
+            self.target.append(event.text)
+            self.delays.append(event.read)
+        elif isinstance(event, Error):
+            raise SimulationError(f"{event.code}: {event.text}")
+
+    def _take_back(self, event: Target) -> None:
+        """The engine promises not to do this; a measurement does not rely on promises."""
+        self.erased += erased(self.target, [*self.target[: event.index], event.text])
+        del self.target[event.index :], self.delays[event.index :]
+
 
 def simulate(engine: Engine, sentences: Sequence[str], policy: str) -> list[Translation]:
     """Translate each sentence in a session of its own. Raises PolicyError, SimulationError; no session is left open."""
-    if engine.sessions:
-        raise SimulationError(f"the engine has {engine.sessions} sessions of somebody else")
+    require_free(engine)
     live: dict[Session, Translation] = {}
     try:
         return _simulate(engine, sentences, policy, live)
     finally:
         for session in live:
             engine.close(session)
+
+
+def require_free(engine: Engine) -> None:
+    """Raises SimulationError if others have sessions there."""
+    if engine.sessions:
+        raise SimulationError(f"the engine has {engine.sessions} sessions of somebody else")
 
 
 def _simulate(
@@ -57,13 +87,6 @@ def _simulate(
         if not engine.ready:
             return results
         for session, event in engine.tick():
-            result = live[session]
-            if isinstance(event, Source):
-                result.source.append(event.text)
-            elif isinstance(event, Target):
-                result.target.append(event.text)
-                result.delays.append(event.read)
-            elif isinstance(event, Done):
+            live[session].take(event)
+            if isinstance(event, Done):
                 del live[session]
-            elif isinstance(event, Error):
-                raise SimulationError(f"{event.code}: {event.text}")

@@ -28,9 +28,22 @@ def build(cls: type[C], values: dict[str, Any], where: str) -> C:
         raise ConfigError(f"{where}: {error}") from error
 
 
+STACKS = ("transformer", "gru", "lstm")
+ATTENTIONS = ("fixed", "additive", "dot", "multi-head")
+MONOTONIC = ("hard-monotonic", "mocha", "infinite-lookback")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
-    """A Transformer that streams from text to text.
+    """A sequence-to-sequence model, assembled from an encoder, an attention and a decoder.
+
+    encoder, decoder: `transformer`, `gru` or `lstm`. attention: what the decoder sees of the source: `fixed` (the
+    encoder's last output), `additive`, `dot` (one head each), `multi-head`, or a monotonic one, which learns when to
+    WRITE: `hard-monotonic`, `mocha`, `infinite-lookback` (with a Transformer decoder these are MMA-H and MMA-IL).
+    energy: how monotonic attention scores, `additive` or `dot`; chunk: positions MoChA looks back over.
+
+    bidirectional, reversed_source: encoders that need the whole sentence; such a model is `offline`. policy_head: a
+    learned estimate, beside the output, of whether more source would change the next piece.
 
     dim D, heads H, hidden: width of the feed-forward. window: positions that self-attention looks back. memory: source
     pieces a segment may have, with its end. words: source words a segment may have before it is cut.
@@ -41,6 +54,14 @@ class ModelConfig:
     target: str
     vocabulary: int
     kind: str = "text"
+    encoder: str = "transformer"
+    decoder: str = "transformer"
+    attention: str = "multi-head"
+    energy: str = "dot"
+    chunk: int = 4
+    bidirectional: bool = False
+    reversed_source: bool = False
+    policy_head: bool = False
     dim: int = 256
     heads: int = 4
     hidden: int = 704
@@ -52,11 +73,37 @@ class ModelConfig:
     dropout: float = 0.1
     policy: str = "wait-3"
 
+    @property
+    def offline(self) -> bool:
+        """It needs the whole sentence before the first step, so it cannot serve live sessions."""
+        return self.bidirectional or self.reversed_source
+
+    @property
+    def monotonic(self) -> bool:
+        """Its attention learns when to WRITE."""
+        return self.attention in MONOTONIC
+
+    @property
+    def decides(self) -> bool:
+        """It can run the learned policies."""
+        return self.monotonic or self.policy_head
+
     def __post_init__(self) -> None:
-        if self.kind != "text":
-            raise ConfigError(f"kind {self.kind!r}: only text models exist so far")
+        for name, known in (
+            ("kind", ("text",)),
+            ("encoder", STACKS),
+            ("decoder", STACKS),
+            ("attention", ATTENTIONS + MONOTONIC),
+            ("energy", ("dot", "additive")),
+        ):
+            if (value := getattr(self, name)) not in known:
+                raise ConfigError(f"{name} {value!r}: known are {', '.join(known)}")
         if self.dim % (2 * self.heads):
             raise ConfigError(f"dim {self.dim} must be a multiple of 2 x heads {self.heads}")
         for name in ("encoder_layers", "decoder_layers", "window", "memory", "words", "vocabulary"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1")
+        if self.chunk < 1:
+            raise ConfigError("chunk must be at least 1")
+        if self.monotonic and self.policy_head:
+            raise ConfigError("monotonic attention decides by itself: no policy_head beside it")

@@ -1,72 +1,54 @@
 """A sequence-to-sequence model that READs source pieces and WRITEs target pieces, each row at its own position.
 
-It knows token ids, and that cross-attention sees exactly what was READ. It knows no words, policies or sessions.
+It is assembled from an encoder, a cross-attention and a decoder by its config. It knows token ids, and that
+cross-attention sees exactly what was READ. It knows no words, policies or sessions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamtrans.models.config import ModelConfig
-from streamtrans.nn.blocks import DecoderLayer, DecoderLayerState, EncoderLayer
-from streamtrans.nn.cache import KeyValueCache
-from streamtrans.nn.streaming import State, Streaming
-
-
-@dataclass
-class EncoderState(State):
-    """One cache a layer."""
-
-    layers: tuple[KeyValueCache, ...]
-
-
-class Encoder(Streaming[EncoderState]):
-    """A stack of causal layers over embedded source pieces."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        c = config
-        self.layers = nn.ModuleList(
-            EncoderLayer(c.dim, c.heads, c.hidden, c.window, c.dropout)
-            for _ in range(c.encoder_layers)
-        )
-        self.norm = nn.LayerNorm(c.dim, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, S, D) -> (B, S, D)."""
-        for layer in self.layers:
-            x = layer(x)
-        return self.norm(x)
-
-    def init_state(self, batch: int) -> EncoderState:
-        """Empty caches."""
-        return EncoderState(tuple(layer.init_state(batch) for layer in self._stack()))
-
-    def step(
-        self, x: Tensor, state: EncoderState, lengths: Tensor | None = None
-    ) -> tuple[Tensor, EncoderState]:
-        """(B, T, D), state -> (B, T, D), state."""
-        stack, caches = self._stack(), []
-        plan = stack[0].attention.plan(state.layers[0], x.shape[1], lengths)
-        for layer, cache in zip(stack, state.layers, strict=True):
-            x, cache = layer.step(x, cache, lengths, plan)
-            caches.append(cache)
-        return self.norm(x), EncoderState(tuple(caches))
-
-    def _stack(self) -> list[EncoderLayer]:
-        return [layer for layer in self.layers if isinstance(layer, EncoderLayer)]
+from streamtrans.models.encoder import build_encoder, recurrent, turn_round
+from streamtrans.nn.blocks import (
+    DecoderLayer,
+    DecoderLayerState,
+    RecurrentDecoderLayer,
+    TransformerDecoderLayer,
+)
+from streamtrans.nn.cross import Cross, CrossAttention, FixedContext
+from streamtrans.nn.monotonic_attention import MonotonicAttention
+from streamtrans.nn.streaming import State
+from streamtrans.text.vocabulary import Vocabulary
 
 
 @dataclass
 class ModelState(State):
     """All that a session's rows carry from READ to WRITE and on."""
 
-    encoder: EncoderState
+    encoder: Any
     decoder: tuple[DecoderLayerState, ...]
+
+
+class PolicyHead(nn.Module):
+    """How likely the next piece stays as it is however much more source comes, from the decoder's output and how sure
+    the output layer is. Trained on a frozen model: see `training.objective`.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dim + 2, dim)
+        self.out = nn.Linear(dim, 1)
+
+    def forward(self, x: Tensor, logits: Tensor) -> Tensor:
+        """x: (..., D), logits: (..., V) -> (...) in nats of odds; the sigmoid is the confidence."""
+        top = logits.topk(2, dim=-1).values - logits.logsumexp(-1, keepdim=True)
+        return self.out(F.silu(self.hidden(torch.cat((x, top.to(x.dtype)), dim=-1))))[..., 0]
 
 
 class Model(nn.Module):
@@ -76,26 +58,42 @@ class Model(nn.Module):
         super().__init__()
         c = self.config = config
         self.embedding = nn.Embedding(c.vocabulary, c.dim)
-        self.encoder = Encoder(c)
-        self.decoder = nn.ModuleList(
-            DecoderLayer(c.dim, c.heads, c.hidden, c.window, c.memory, c.dropout)
-            for _ in range(c.decoder_layers)
-        )
+        self.encoder = build_encoder(c)
+        self.decoder = nn.ModuleList(_decoder_layer(c, i) for i in range(c.decoder_layers))
         self.decoder_norm = nn.LayerNorm(c.dim, bias=False)
+        self.head = PolicyHead(c.dim) if c.policy_head else None
         self.scale = c.dim**0.5
         nn.init.normal_(self.embedding.weight, std=0.02)
 
     def forward(self, source: Tensor, target: Tensor, visible: Tensor) -> Tensor:
-        """Decoder outputs before the output projection, for training.
+        """Decoder outputs before the output projection: `align` without the alignments."""
+        return self.align(source, target, visible)[0]
+
+    def align(
+        self, source: Tensor, target: Tensor, visible: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Decoder outputs before the output projection, for training, and the expected alignments of monotonic
+        attention.
 
         source: (B, S) ids, target: (B, U) ids shifted right, visible: (B, U) source pieces READ before target piece u
-        is written -> (B, U, D).
+        is written -> (B, U, D), and (B, H, U, S) for each layer that learns when to WRITE.
         """
-        memory = self.encoder(self._embed(source))
-        x = self._embed(target)
+        memory = self.encode(source)
+        x, alignments = self._embed(target), []
         for layer in self.decoder:
-            x = layer(x, memory, visible)
-        return self.decoder_norm(x)
+            x, alignment = layer(x, memory, visible)
+            if alignment is not None:
+                alignments.append(alignment)
+        return self.decoder_norm(x), tuple(alignments)
+
+    def encode(self, source: Tensor) -> Tensor:
+        """Whole sentences: (B, S) ids ending in eos, padded with pad -> (B, S, D)."""
+        if not self.config.offline:
+            return self.encoder(self._embed(source))
+        lengths = (source != Vocabulary.pad).sum(1)
+        if self.config.reversed_source:
+            source = turn_round(source, lengths - 1)
+        return self.encoder(self._embed(source), lengths if self.config.bidirectional else None)
 
     def logits(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""
@@ -107,28 +105,71 @@ class Model(nn.Module):
         return ModelState(self.encoder.init_state(batch), decoder)
 
     def read(self, pieces: Tensor, state: ModelState, lengths: Tensor | None = None) -> ModelState:
-        """One encoder step; its output joins the source memory of each decoder layer. pieces: (B, T)."""
-        memory, encoder = self.encoder.step(self._embed(pieces), state.encoder, lengths)
-        cells = state.decoder[0].source.cells_for(pieces.shape[1], lengths)
-        layers = zip(self._stack(), state.decoder, strict=True)
+        """One encoder step; its output joins the source memory of each decoder layer. pieces: (B, T).
+
+        An offline model takes the whole sentence, padded, in its one READ.
+        """
+        encoder = state.encoder
+        if self.config.offline:
+            memory, lengths = self.encode(pieces), (pieces != Vocabulary.pad).sum(1)
+        else:
+            memory, encoder = self.encoder.step(self._embed(pieces), encoder, lengths)
+        stack = self._stack()
+        cells = stack[0].cells(state.decoder[0], pieces.shape[1], lengths)
+        layers = zip(stack, state.decoder, strict=True)
         return ModelState(encoder, tuple(d.append(memory, s, lengths, cells) for d, s in layers))
 
-    def write(self, previous: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """One decoder step. previous: (B,) the piece written last (bos at first) -> logits (B, V), state."""
+    def write(
+        self, previous: Tensor, state: ModelState
+    ) -> tuple[Tensor, Tensor | None, ModelState]:
+        """One decoder step. previous: (B,) the piece written last (bos at first) -> logits (B, V), confidence, state.
+
+        confidence: (B,) in 0..1, how sure the model is that what was READ is enough for this piece: the policy head's
+        probability, or for monotonic attention 1 where all heads found where to stop, else 0. None if it cannot tell.
+        A state that is not kept leaves no trace.
+        """
         x = self._embed(previous[:, None])
-        stack, layers = self._stack(), []
+        stack, layers, stops = self._stack(), [], []
         plan = stack[0].plan(state.decoder[0], 1)
         for layer, own in zip(stack, state.decoder, strict=True):
-            x, own = layer.step(x, own, plan)
+            x, stopped, own = layer.step(x, own, plan)
             layers.append(own)
-        logits = self.logits(self.decoder_norm(x[:, 0]))
-        return logits, ModelState(state.encoder, tuple(layers))
+            if stopped is not None:
+                stops.append(stopped)
+        x = self.decoder_norm(x[:, 0])
+        logits = self.logits(x)
+        confidence = None
+        if stops:
+            confidence = torch.stack(stops).all(0).float()
+        elif self.head is not None:
+            confidence = self.head(x, logits).float().sigmoid()
+        return logits, confidence, ModelState(state.encoder, tuple(layers))
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.embedding(ids) * self.scale
 
     def _stack(self) -> list[DecoderLayer]:
         return [layer for layer in self.decoder if isinstance(layer, DecoderLayer)]
+
+
+def _decoder_layer(config: ModelConfig, number: int) -> DecoderLayer:
+    """A Transformer looks at the source in each layer, a recurrent decoder in its first."""
+    c = config
+    if c.decoder == "transformer":
+        return TransformerDecoderLayer(c.dim, c.heads, c.hidden, c.window, _cross(c), c.dropout)
+    cross = _cross(c) if number == 0 else None
+    return RecurrentDecoderLayer(c.dim, recurrent(c, c.decoder, 1), cross, c.dropout)
+
+
+def _cross(config: ModelConfig) -> Cross[Any]:
+    c = config
+    if c.attention == "fixed":
+        return FixedContext(c.dim)
+    if c.monotonic:
+        lookback = {"hard-monotonic": 1, "mocha": c.chunk, "infinite-lookback": None}[c.attention]
+        return MonotonicAttention(c.dim, c.heads, c.memory, lookback, c.energy == "additive")
+    heads = c.heads if c.attention == "multi-head" else 1
+    return CrossAttention(c.dim, heads, c.memory, additive=c.attention == "additive")
 
 
 @torch.no_grad()

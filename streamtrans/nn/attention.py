@@ -1,7 +1,6 @@
-"""Attention that streams: causal self-attention over a bounded past, and cross-attention over a source still growing.
+"""Self-attention that streams: each position sees a bounded past.
 
-It knows positions and caches. It does not know tokens, words or policies: how much of the source a target position may
-see comes in as a number.
+It knows positions and caches. It does not know tokens or a second sequence: that is in cross.py.
 """
 
 from __future__ import annotations
@@ -97,10 +96,16 @@ class CausalAttention(Streaming[KeyValueCache]):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
         time = torch.arange(x.shape[1], device=x.device)
-        query, key, value = self._project(x, angles(time, self._head, x.dtype))
         behind = time[:, None] - time
-        hidden = hiding((behind >= 0) & (behind < self.window), query.dtype)
-        return self.out(attend(query, key, value, hidden))
+        return self.under(x, (behind >= 0) & (behind < self.window))
+
+    def under(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Attention under a mask of another shape than the law's: offline encoders see both ways. mask: (T, T) bool, or
+        what broadcasts to (B, H, T, T).
+        """
+        time = torch.arange(x.shape[1], device=x.device)
+        query, key, value = self._project(x, angles(time, self._head, x.dtype))
+        return self.out(attend(query, key, value, hiding(mask, query.dtype)))
 
     def init_state(self, batch: int) -> KeyValueCache:
         """An empty ring cache."""
@@ -145,62 +150,3 @@ class CausalAttention(Streaming[KeyValueCache]):
         both, value = self.qkv(x).split((2 * x.shape[-1], x.shape[-1]), dim=-1)
         query, key = turn(split_heads(both, 2 * self.heads), *by).chunk(2, dim=1)
         return query, key, split_heads(value, self.heads)
-
-
-class CrossAttention(nn.Module):
-    """Multi-head attention from target positions to the source positions READ so far.
-
-    The law, with the source as a second stream: appending memory piece by piece and stepping over the target in between
-    equals `forward` with `visible[b, t]` = source positions appended before target position t.
-    """
-
-    def __init__(self, dim: int, heads: int, cells: int) -> None:
-        super().__init__()
-        self.heads, self.cells = heads, cells
-        self.query = nn.Linear(dim, dim, bias=False)
-        self.key_value = nn.Linear(dim, 2 * dim, bias=False)
-        self.out = nn.Linear(dim, dim, bias=False)
-
-    def forward(self, x: Tensor, memory: Tensor, visible: Tensor) -> Tensor:
-        """x: (B, U, D), memory: (B, S, D), visible: (B, U) from 1 to S -> (B, U, D)."""
-        key, value = self._keys_values(memory)
-        source = torch.arange(memory.shape[1], device=x.device)
-        hidden = hiding((source < visible[..., None])[:, None], key.dtype)
-        return self._attend(x, key, value, hidden)
-
-    def init_state(self, batch: int) -> KeyValueCache:
-        """An empty source memory of `cells` positions."""
-        device, dtype = self.out.weight.device, self.out.weight.dtype
-        return KeyValueCache.zeros(
-            batch, self.cells, self.out.in_features, device, dtype, self.heads
-        )
-
-    def append(
-        self,
-        memory: Tensor,
-        state: KeyValueCache,
-        lengths: Tensor | None = None,
-        cells: Cells | None = None,
-    ) -> KeyValueCache:
-        """Keys and values of new source positions, computed once. memory: (B, T, D)."""
-        key, value = self._keys_values(memory)
-        return state.append(key, value, lengths, cells)
-
-    def plan(self, state: KeyValueCache) -> tuple[Seen, Tensor]:
-        """What a step sees, the same for all layers of a stack."""
-        seen = state.seen()
-        return seen, hiding((seen.position >= 0)[:, None, None], self.out.weight.dtype)
-
-    def step(
-        self, x: Tensor, state: KeyValueCache, plan: tuple[Seen, Tensor] | None = None
-    ) -> Tensor:
-        """x: (B, U, D) sees all that was appended -> (B, U, D)."""
-        seen, hidden = plan or self.plan(state)
-        keys, values, _ = state.read(seen)
-        return self._attend(x, keys, values, hidden)
-
-    def _keys_values(self, memory: Tensor) -> tuple[Tensor, ...]:
-        return split_heads(self.key_value(memory), 2 * self.heads).chunk(2, dim=1)
-
-    def _attend(self, x: Tensor, key: Tensor, value: Tensor, hidden: Tensor) -> Tensor:
-        return self.out(attend(split_heads(self.query(x), self.heads), key, value, hidden))

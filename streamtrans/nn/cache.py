@@ -8,7 +8,7 @@ stream. It knows nothing of queries, heads or projections.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,7 +46,8 @@ class Seen:
 
 @dataclass
 class KeyValueCache(State):
-    """keys, values: (N, H, cells + 1, Dh); length: (B,) positions appended so far; rows: (B,) of the N, None for all.
+    """keys, values: (N, H, cells + 1, Dh), Dh of each its own; length: (B,) positions appended so far; rows: (B,)
+    of the N, None for all.
 
     The last cell takes what padding would write, so that appending has one shape on every device.
     """
@@ -65,11 +66,13 @@ class KeyValueCache(State):
         device: torch.device,
         dtype: torch.dtype,
         heads: int = 1,
+        key_dim: int | None = None,
     ) -> KeyValueCache:
-        """An empty cache of `batch` rows."""
-        shape = (batch, heads, cells + 1, dim // heads)
+        """An empty cache of `batch` rows. dim: of the values, and of the keys unless key_dim says otherwise."""
+        key = (batch, heads, cells + 1, (key_dim or dim) // heads)
+        value = (batch, heads, cells + 1, dim // heads)
         length = torch.zeros(batch, device=device, dtype=torch.long)
-        return cls(_untouched(shape, device, dtype), _untouched(shape, device, dtype), length)
+        return cls(_untouched(key, device, dtype), _untouched(value, device, dtype), length)
 
     @property
     def cells(self) -> int:
@@ -85,6 +88,23 @@ class KeyValueCache(State):
         """Only the lengths travel: keys and values were appended in place."""
         assert isinstance(state, KeyValueCache)
         self.length.index_copy_(0, rows, state.length)
+
+    def reorder(self, rows: Tensor, since: State | None = None) -> KeyValueCache:
+        """Copies the cells in use of rows that change, in place; none if nothing was appended after `since`."""
+        assert since is None or isinstance(since, KeyValueCache)
+        if since is None or not torch.equal(self.length, since.length):
+            self._copy(rows)
+        return replace(self, length=self.length.index_select(0, rows))
+
+    def _copy(self, rows: Tensor) -> None:
+        """Row and head at once: copying slices of four dimensions takes twice as long."""
+        moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+        planes = self._planes() // (self.cells + 1)  # (B, H)
+        into = planes.index_select(0, moved).flatten()
+        out_of = planes.index_select(0, rows.index_select(0, moved)).flatten()
+        for cells in (self.keys, self.values):
+            used = cells.flatten(0, 1).flatten(1)[:, : self._span(self.length) * cells.shape[3]]
+            used.index_copy_(0, into, used.index_select(0, out_of))
 
     def reset(self, rows: Tensor) -> None:
         """Forget: what lies beyond `length` is never read."""
@@ -110,9 +130,9 @@ class KeyValueCache(State):
     ) -> KeyValueCache:
         """keys, values: (B, H, T, Dh), T at most `cells`. cells: of `cells_for`, if that was asked already."""
         cells = cells or self.cells_for(keys.shape[2], lengths)
-        dim = keys.shape[3]
-        self.keys.view(-1, dim).index_copy_(0, cells.index, keys.reshape(-1, dim))
-        self.values.view(-1, dim).index_copy_(0, cells.index, values.reshape(-1, dim))
+        for held, new in ((self.keys, keys), (self.values, values)):
+            dim = new.shape[3]
+            held.view(-1, dim).index_copy_(0, cells.index, new.reshape(-1, dim))
         return KeyValueCache(self.keys, self.values, cells.length, self.rows)
 
     def seen(self, length: Tensor | None = None) -> Seen:
@@ -121,9 +141,7 @@ class KeyValueCache(State):
         As many as the longest row has on the CPU, and all on a device, where asking for the longest would wait.
         """
         length = self.length if length is None else length
-        span = self.cells
-        if length.device.type == "cpu":
-            span = max(1, min(span, int(length.max())))
+        span = self._span(length)
         cell = torch.arange(span, device=length.device)
         last = length[:, None] - 1
         position = last - (last - cell) % self.cells
@@ -137,11 +155,18 @@ class KeyValueCache(State):
         batch, span = seen.position.shape
         if seen.index is None:
             return self.keys[:, :, :span], self.values[:, :, :span], seen.position
-        heads, _, dim = self.keys.shape[1:]
-        shape = (batch, heads, span, dim)
-        keys = self.keys.view(-1, dim).index_select(0, seen.index).view(shape)
-        values = self.values.view(-1, dim).index_select(0, seen.index).view(shape)
+        keys, values = (
+            held.view(-1, held.shape[3])
+            .index_select(0, seen.index)
+            .view(batch, held.shape[1], span, held.shape[3])
+            for held in (self.keys, self.values)
+        )
         return keys, values, seen.position
+
+    def _span(self, length: Tensor) -> int:
+        if length.device.type != "cpu":
+            return self.cells
+        return max(1, min(self.cells, int(length.max())))
 
     def _planes(self) -> Tensor:
         """The first cell of each row and head among all cells: (B, H)."""

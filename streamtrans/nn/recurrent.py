@@ -37,11 +37,17 @@ class Recurrent(Streaming[S]):
 
     dim D in, hidden H out of each of `layers`. norm: layer norm (Ba et al. 2016) on each layer's
     input. residual: each layer's output is added to its input, which needs D = H; ValueError
-    otherwise.
+    otherwise. dropout: on each layer's output, not within time (Zaremba et al. 2014).
     """
 
     def __init__(
-        self, dim: int, hidden: int, layers: int = 1, residual: bool = False, norm: bool = False
+        self,
+        dim: int,
+        hidden: int,
+        layers: int = 1,
+        residual: bool = False,
+        norm: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if layers < 1:
@@ -51,6 +57,7 @@ class Recurrent(Streaming[S]):
         self.hidden, self.residual = hidden, residual
         sizes = [dim] + [hidden] * (layers - 1)
         self.layers = nn.ModuleList(self._layer(size, hidden) for size in sizes)
+        self.dropout = nn.Dropout(dropout)
         self.norms = nn.ModuleList(
             nn.LayerNorm(size, bias=False) if norm else nn.Identity() for size in sizes
         )
@@ -62,7 +69,7 @@ class Recurrent(Streaming[S]):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, H)."""
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            y, _ = layer(norm(x))
+            y = self.dropout(layer(norm(x))[0])
             x = x + y if self.residual else y
         return x
 

@@ -27,6 +27,19 @@ class State:
         for f in fields(self):
             _put(getattr(self, f.name), rows, getattr(state, f.name))
 
+    def reorder(self, rows: Tensor, since: Self | None = None) -> Self:
+        """Row i becomes what row rows[i] was; rows may repeat, and go their own ways from there. rows: (B,).
+
+        since: a state in which the rows that change places were alike; what was only appended to before then stays.
+        """
+        return replace(
+            self,
+            **{
+                f.name: _reorder(getattr(self, f.name), rows, since and getattr(since, f.name))
+                for f in fields(self)
+            },
+        )
+
     def reset(self, rows: Tensor) -> None:
         """Make rows new again: zeros."""
         for f in fields(self):
@@ -40,6 +53,17 @@ def _take(value: object, rows: Tensor) -> object:
         return value.take(rows)
     assert isinstance(value, tuple)
     return tuple(_take(item, rows) for item in value)
+
+
+def _reorder(value: object, rows: Tensor, since: object) -> object:
+    if isinstance(value, Tensor):
+        return value.index_select(0, rows)
+    if isinstance(value, State):
+        assert since is None or isinstance(since, State)
+        return value.reorder(rows, since)
+    assert isinstance(value, tuple)
+    before = since if isinstance(since, tuple) else (None,) * len(value)
+    return tuple(_reorder(item, rows, old) for item, old in zip(value, before, strict=True))
 
 
 def _put(value: object, rows: Tensor, new: object) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,9 +19,7 @@ from torch import Tensor
 from streamtrans.models.config import ConfigError
 from streamtrans.text.normalize import glue, normalize
 from streamtrans.text.vocabulary import Vocabulary
-from streamtrans.training.recipe import Corpus
-
-RECIPES = Path(__file__).parent / "recipes"
+from streamtrans.training.recipe import RECIPES, Corpus
 
 
 def _open(path: Path) -> IO[str]:
@@ -42,22 +41,38 @@ def plain(source: str, target: str) -> tuple[str, str]:
 def read_pairs(folder: Path, corpus: Corpus) -> list[tuple[str, str]]:
     """Normalised, distinct pairs; pairs that are too long or of very unlike length are left out."""
     pairs: dict[tuple[str, str], None] = {}
+    for source, target in _lines(folder, corpus):
+        source, target = (" ".join(glue(normalize(x)).split()) for x in (source, target))
+        if corpus.plain and target:
+            source, target = plain(source, target)
+        m, n = len(source.split()), len(target.split())
+        if 0 < m <= corpus.words and 0 < n <= 2 * m + 5 and m <= 2 * n + 5:
+            pairs[source, target] = None
+    return list(pairs)
+
+
+def _lines(folder: Path, corpus: Corpus) -> Iterator[tuple[str, str]]:
+    """The pairs as they stand in one file, or in two. Raises ConfigError."""
+    number = 0
     try:
         path = folder / corpus.path
-        with _open(path if path.exists() else RECIPES / corpus.path) as lines:
-            for number, line in enumerate(lines, 1):
-                columns = line.rstrip("\n").split("\t")
-                if len(columns) < 2:
-                    raise ConfigError(f"{corpus.path}, line {number}: no TAB")
-                source, target = (" ".join(glue(normalize(c)).split()) for c in columns[:2])
-                if corpus.plain and target:
-                    source, target = plain(source, target)
-                m, n = len(source.split()), len(target.split())
-                if 0 < m <= corpus.words and 0 < n <= 2 * m + 5 and m <= 2 * n + 5:
-                    pairs[source, target] = None
+        with ExitStack() as opened:
+            lines = opened.enter_context(_open(path if path.exists() else RECIPES / corpus.path))
+            if corpus.target:
+                targets = opened.enter_context(_open(folder / corpus.target))
+                for source, target in zip(lines, targets, strict=True):
+                    yield source.rstrip("\n"), target.rstrip("\n")
+                return
+            for line in lines:
+                number += 1
+                source, target = line.rstrip("\n").split("\t")[:2]
+                yield source, target
     except (OSError, UnicodeDecodeError, lzma.LZMAError) as error:
         raise ConfigError(f"{folder / corpus.path}: {error}") from error
-    return list(pairs)
+    except ValueError as error:
+        wrong = f"not as many lines as {corpus.path}" if corpus.target else "no TAB"
+        where = corpus.target or f"{corpus.path}, line {number}"
+        raise ConfigError(f"{where}: {wrong}") from error
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""The training objective: label-smoothed cross-entropy under multi-path wait-k.
+"""The training objectives: label-smoothed cross-entropy under multi-path wait-k, and the policy head's.
 
-It knows how much source a target position may see for a given k, and the loss. It does not know batches on disk,
+It knows how much source a target position may see for a given k, and the losses. It does not know batches on disk,
 optimizers or checkpoints.
 """
 
@@ -9,7 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from streamtrans.models.model import Model
+from streamtrans.nn.monotonic import delay_variance, differentiable_average_lagging, expected_delay
+from streamtrans.text.vocabulary import Vocabulary
 
 FULL = 1 << 20  # a k no source is as long as: READ everything before the first WRITE
 
@@ -76,3 +81,107 @@ class SmoothedCrossEntropy(torch.autograd.Function):
         """Scale what forward has already computed."""
         grad_x, grad_weight = ctx.saved_tensors
         return grad_x * grads[0], grad_weight * grads[0], None, None
+
+
+class Translation(nn.Module):
+    """Cross-entropy of the target, and the latency losses of attention that learns when to WRITE.
+
+    Its forward is what a step differentiates, so it is what DistributedDataParallel wraps.
+    """
+
+    ends_word: Tensor
+
+    def __init__(
+        self,
+        model: Model,
+        ends_word: Tensor,
+        smoothing: float = 0.0,
+        latency: float = 0.0,
+        variance: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.smoothing, self.latency, self.variance = smoothing, latency, variance
+        self.register_buffer("ends_word", ends_word, persistent=False)
+
+    def forward(
+        self, source: Tensor, shifted: Tensor, target: Tensor, k: Tensor, sampled: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """The loss to differentiate and the plain cross-entropy, sums over target pieces in nats.
+
+        source: (B, S), shifted, target: (B, U), k: (B,). sampled: share of the inputs that are the model's predictions.
+        """
+        visible = self.visible(source, shifted, k)
+        if sampled:
+            shifted = self._sampled(source, shifted, visible, sampled)
+        kept = target != Vocabulary.pad
+        x, alignments = self.model.align(source, shifted, visible)
+        loss, plain = SmoothedCrossEntropy.apply(
+            x[kept], self.model.embedding.weight, target[kept], self.smoothing
+        )
+        if self.training and alignments and (self.latency or self.variance):
+            loss = loss + self._latency(torch.cat(alignments, dim=1), source, kept)
+        return loss, plain
+
+    def visible(self, source: Tensor, shifted: Tensor, k: Tensor) -> Tensor:
+        """See `visible_pieces`."""
+        v = Vocabulary
+        return visible_pieces(source, shifted, self.ends_word, k, v.pad, v.eos)
+
+    @torch.no_grad()
+    def _sampled(self, source: Tensor, shifted: Tensor, visible: Tensor, share: float) -> Tensor:
+        """Scheduled sampling (Bengio et al. 2015) for parallel decoders (Duckworth et al. 2019): one pass over the gold
+        prefix predicts, and some of its predictions are the inputs of the pass that learns.
+        """
+        predicted = self.model.logits(self.model(source, shifted, visible)).argmax(-1)
+        inputs = torch.cat((shifted[:, :1], predicted[:, :-1]), dim=1)
+        drawn = torch.rand(shifted.shape, device=shifted.device) < share
+        drawn &= (shifted != Vocabulary.pad) & (shifted != Vocabulary.bos)
+        return torch.where(drawn, inputs, shifted)
+
+    def _latency(self, alignment: Tensor, source: Tensor, kept: Tensor) -> Tensor:
+        """Lagging of the mean head (Arivazhagan et al. 2019, section 3.3), and how far heads are apart (Ma et al. 2020,
+        section 2.3), summed over sentences. alignment: (B, H, U, S), heads of all layers.
+        """
+        delay = expected_delay(alignment)  # (B, H, U)
+        source_length = (source != Vocabulary.pad).sum(1).to(delay.dtype)
+        target_length = kept.sum(1).to(delay.dtype)
+        lag = differentiable_average_lagging(delay.mean(1), source_length, target_length)
+        loss = self.latency * lag.sum()
+        if self.variance:
+            loss = loss + self.variance * delay_variance(delay, kept).sum()
+        return loss
+
+
+class Confidence(nn.Module):
+    """Trains the policy head of a finished model: is the likeliest piece now the likeliest with the whole source as
+    well?
+
+    Binary cross-entropy, on the gold prefix; everything but the head is left as it is.
+    """
+
+    def __init__(self, model: Model, ends_word: Tensor) -> None:
+        super().__init__()
+        assert model.head is not None
+        self.translation, self.head = Translation(model, ends_word), model.head
+        model.requires_grad_(False)
+        self.head.requires_grad_(True)
+
+    def forward(
+        self, source: Tensor, shifted: Tensor, target: Tensor, k: Tensor, sampled: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """As `Translation.forward`; both sums are the binary cross-entropy."""
+        kept = target != Vocabulary.pad
+        with torch.no_grad():
+            model = self.translation.model.eval()
+            now, x = self._logits(model, source, shifted, k, kept)
+            whole, _ = self._logits(model, source, shifted, torch.full_like(k, FULL), kept)
+            stays = (now.argmax(-1) == whole.argmax(-1)).float()
+        loss = F.binary_cross_entropy_with_logits(self.head(x, now).float(), stays, reduction="sum")
+        return loss, loss.detach()
+
+    def _logits(
+        self, model: Model, source: Tensor, shifted: Tensor, k: Tensor, kept: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        x = model(source, shifted, self.translation.visible(source, shifted, k))[kept]
+        return model.logits(x).float(), x

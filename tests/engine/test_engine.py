@@ -61,17 +61,22 @@ def test_together_gives_the_very_tokens_that_alone_gives(seed: int, batch: int) 
     rng = random.Random(seed)
     texts = [" ".join(fakes.sentences(rng.randint(1, 2), seed % 20 + i, 7)) for i in range(6)]
     policies = [rng.choice(["wait-1", "wait-2", "wait-5:0.2", "full"]) for _ in texts]
-    engine = fakes.engine(max_batch=batch)
+    events = together(fakes.engine(max_batch=batch), texts, policies, rng)
+    for heard, text, policy in zip(events, texts, policies, strict=True):
+        assert heard == alone(text, policy)
+
+
+def together(
+    engine: Engine, texts: list[str], policies: list[str], rng: random.Random
+) -> list[list[Event]]:
+    """Sessions that begin at any time, each fed piece by piece between ticks; what each says."""
     events: dict[Session, list[Event]] = {}
     sessions: dict[Session, list[str]] = {}
     late = list(zip(texts, policies, strict=True))
-    opened: list[Session] = []
     while late or any(sessions.values()) or engine.ready:
         if late and rng.random() < 0.3:
             text, policy = late.pop(0)
-            session = engine.open(policy)
-            opened.append(session)
-            sessions[session] = cut(text, rng)
+            sessions[engine.open(policy)] = cut(text, rng)
         for session, pieces in sessions.items():
             if pieces and rng.random() < 0.5:
                 engine.feed(session, Text(pieces.pop(0)))
@@ -79,8 +84,7 @@ def test_together_gives_the_very_tokens_that_alone_gives(seed: int, batch: int) 
                     engine.feed(session, End())
         for session, event in engine.tick():
             events.setdefault(session, []).append(event)
-    for session, text, policy in zip(opened, texts, policies, strict=True):
-        assert events[session] == alone(text, policy)
+    return [events[session] for session in sessions]
 
 
 def cut(text: str, rng: random.Random) -> list[str]:

@@ -7,7 +7,7 @@ import random
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
@@ -226,37 +226,52 @@ def test_order_of_the_lagging_scores(seed: int) -> None:
 
 
 # |X| = 4, |Y| = 4, |Y*| = 2. AL: pace 2, tau = 3, (1 + 0 + 0)/3. LAAL: pace 1, (1 + 1 + 2)/3.
-# AP: 11/(4*2). DAL: pace 1, d' = 1 2 4 5, lags 1 1 2 2.
+# AP: 11/(4*2). DAL: pace 1, d' = 1 2 4 5, lags 1 1 2 2. ATD: said at 2 3 5 6, x at 1 2 3 4.
+# YAAL: the first two words, pace 1, (1 + 1)/2.
 OVER_GENERATING = Delays([1, 2, 4, 4], 4, 2)
 # |X| = 4, |Y| = 2, |Y*| = 4. Source end never reached: tau = 2. AL = LAAL: pace 1, (1 + 1)/2.
-# AP: 3/(4*4). DAL: pace 2, d' = 1 3, lags 1 1.
+# AP: 3/(4*4). DAL: pace 2, d' = 1 3, lags 1 1. ATD: said at 2 3, x at 1 2. YAAL = LAAL.
 UNDER_GENERATING = Delays([1, 2], 4, 4)
 # All five words after one of ten. AL: pace 5, 1 - 5 * (1+2+3+4)/5. LAAL: pace 2, 1 - 2 * 10/5.
-# AP: 5/(10*2). DAL: pace 2, d' = 1 3 5 7 9, lags 1.
+# AP: 5/(10*2). DAL: pace 2, d' = 1 3 5 7 9, lags 1. ATD: said at 2 3 4 5 6, x at 1. YAAL = LAAL.
 NEGATIVE = Delays([1, 1, 1, 1, 1], 10, 2)
 
 
 @pytest.mark.parametrize(
     ("sentence", "expected"),
     [
-        (OVER_GENERATING, Latency(al=1 / 3, laal=4 / 3, ap=11 / 8, dal=6 / 4)),
-        (UNDER_GENERATING, Latency(al=1.0, laal=1.0, ap=3 / 16, dal=1.0)),
-        (NEGATIVE, Latency(al=-9.0, laal=-3.0, ap=5 / 20, dal=1.0)),
-        (Delays([3, 3, 3], 3, 3), Latency(al=3.0, laal=3.0, ap=1.0, dal=3.0)),
-        (Delays([5.0], 4.0), Latency(al=5.0, laal=5.0, ap=1.25, dal=5.0)),
-        (Delays([0, 0], 2), Latency(al=-0.5, laal=-0.5, ap=0.0, dal=0.0)),
+        (OVER_GENERATING, Latency(1 / 3, 4 / 3, 11 / 8, 6 / 4, 6 / 4, 1.0)),
+        (UNDER_GENERATING, Latency(1.0, 1.0, 3 / 16, 1.0, 1.0, 1.0)),
+        (NEGATIVE, Latency(-9.0, -3.0, 5 / 20, 1.0, 3.0, -3.0)),
+        (Delays([3, 3, 3], 3, 3), Latency(3.0, 3.0, 1.0, 3.0, 3.0, None)),
+        (Delays([5.0], 4.0), Latency(5.0, 5.0, 1.25, 5.0, 5.0, None)),
+        (Delays([0, 0], 2), Latency(-0.5, -0.5, 0.0, 0.0, 1.5, -0.5)),
     ],
 )
 def test_hand_computed(sentence: Delays, expected: Latency) -> None:
-    latency = corpus_latency([sentence])
-    for name in METRICS:
-        assert getattr(latency, name) == pytest.approx(getattr(expected, name), abs=1e-12), name
+    """al, laal, ap, dal, atd, yaal."""
+    assert asdict(corpus_latency([sentence])) == pytest.approx(asdict(expected), abs=1e-12)
 
 
 def test_corpus_score_is_the_mean_over_sentences_not_over_words() -> None:
     latency = corpus_latency([OVER_GENERATING, UNDER_GENERATING, Delays([], 3, 3)])
     assert latency.al == pytest.approx((1 / 3 + 1) / 2)
     assert latency.dal == pytest.approx((1.5 + 1) / 2)
+    assert latency.atd == pytest.approx((1.5 + 1) / 2)
+
+
+def test_yaal_is_the_mean_over_sentences_that_have_one() -> None:
+    latency = corpus_latency([UNDER_GENERATING, NEGATIVE, Delays([3, 3], 3), Delays([], 3, 3)])
+    assert latency.yaal == pytest.approx((1 - 3) / 2)
+    assert corpus_latency([Delays([3, 3], 3)]).yaal is None
+
+
+def test_with_a_clock_the_scores_are_those_of_its_times() -> None:
+    """ATD alone also looks at the delays: they say what was READ when a word was written."""
+    sentence = Delays([1, 2, 4], 4, 3, clock=[1.5, 3.5, 5.0])
+    aware, late = corpus_latency([sentence]), corpus_latency([Delays([1.5, 3.5, 5.0], 4, 3)])
+    assert replace(aware, atd=0) == replace(late, atd=0)
+    assert aware.atd == pytest.approx(((2.5 - 1) + (4.5 - 2) + (6 - 3)) / 3)
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import fakes
 import pytest
 import torch
 from fakes import vocabulary
@@ -75,14 +76,20 @@ def test_it_holds_three_files_and_what_it_was_asked_to_keep(tmp_path: Path) -> N
     checkpoint.load(tmp_path / "toy")
 
 
+@pytest.mark.parametrize(
+    "system", ["wait-k", "adaptive", "gru-wait-k", "gru-fixed", "mocha", "mma-il"]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
-def test_a_model_runs_in_the_dtype_it_was_loaded_in(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_a_model_runs_in_the_dtype_it_was_loaded_in(
+    tmp_path: Path, dtype: torch.dtype, system: str
+) -> None:
     """In float16 on the CPU the first READ failed: the mask of attention did not fit."""
-    save(tmp_path / "toy", toy())
+    save(tmp_path / "toy", fakes.system(system, made=Model))
     model, _ = checkpoint.load(tmp_path / "toy", dtype=dtype)
     state = model.read(torch.tensor([[5, 6], [7, 0]]), model.init_state(2), torch.tensor([2, 1]))
-    logits, _ = model.write(torch.tensor([2, 2]), state)
+    logits, confidence, _ = model.write(torch.tensor([2, 2]), state)
     assert logits.dtype == dtype and logits.isfinite().all()
+    assert (confidence is None) != model.config.decides
 
 
 def test_a_crash_while_writing_leaves_the_old_one(
@@ -166,7 +173,13 @@ def test_a_vocabulary_of_another_size_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"kind": "smell"}, "only text"),
+        ({"kind": "smell"}, "known are text"),
+        ({"encoder": "rnn"}, "encoder 'rnn': known are transformer, gru, lstm"),
+        ({"decoder": ""}, "decoder '': known are"),
+        ({"attention": "monotonic"}, "attention 'monotonic': known are fixed, .*mocha"),
+        ({"energy": "cosine"}, "energy 'cosine': known are dot, additive"),
+        ({"chunk": 0}, "chunk must be at least 1"),
+        ({"attention": "mocha", "policy_head": True}, "no policy_head beside it"),
         ({"dim": 10}, "multiple"),
         ({"window": 0}, "window must be at least 1"),
         ({"words": -1}, "words must be at least 1"),

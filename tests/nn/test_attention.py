@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from streamtrans.nn.attention import (
     CausalAttention,
-    CrossAttention,
     angles,
     attend,
     hiding,
@@ -173,43 +172,3 @@ def test_a_step_takes_no_more_than_a_piece() -> None:
 def test_heads_must_fit() -> None:
     with pytest.raises(ValueError, match="multiple of 2 x heads"):
         CausalAttention(6, heads=2, window=4)
-
-
-def test_cross_attention_is_torchs_multihead_attention() -> None:
-    torch.manual_seed(0)
-    module = CrossAttention(12, heads=3, cells=9).double()
-    theirs = nn.MultiheadAttention(12, 3, bias=False, batch_first=True).double()
-    weights = torch.cat((module.query.weight, module.key_value.weight))
-    theirs.load_state_dict({"in_proj_weight": weights, "out_proj.weight": module.out.weight})
-    x, memory = random(2, 5, 12), random(2, 9, 12)
-    visible = torch.tensor([[1, 2, 2, 7, 9], [3, 3, 4, 8, 8]])
-    hidden = (torch.arange(9) >= visible[..., None]).repeat_interleave(3, dim=0)
-    expected, _ = theirs(x, memory, memory, attn_mask=hidden, need_weights=False)
-    torch.testing.assert_close(module(x, memory, visible), expected)
-
-
-def test_cross_attention_while_the_source_grows() -> None:
-    """The law with two streams: what was appended before a step is what `visible` says."""
-    torch.manual_seed(0)
-    module = CrossAttention(12, heads=3, cells=9).double()
-    x, memory = random(3, 6, 12), random(3, 9, 12)
-    visible = torch.tensor([[1, 2, 2, 7, 9, 9], [3, 3, 4, 8, 8, 8], [2, 3, 5, 6, 7, 8]])
-    pool, rows = module.init_state(5), torch.tensor([4, 0, 2])
-    ys = []
-    for u in range(6):
-        before = visible[:, u - 1] if u else torch.zeros(3, dtype=torch.long)
-        for b in range(3):  # each row alone when it READs, as its own time comes
-            new = memory[b : b + 1, before[b] : visible[b, u]]
-            if new.shape[1]:
-                place = rows[b : b + 1]
-                padded = F.pad(new, (0, 0, 0, 1), value=math.nan)
-                lengths = torch.tensor([new.shape[1]])
-                pool.put(place, module.append(padded, pool.take(place), lengths))
-        ys.append(module.step(x[:, u : u + 1], pool.take(rows)))
-    torch.testing.assert_close(torch.cat(ys, dim=1), module(x, memory, visible))
-
-
-def test_cross_attention_to_nothing_is_finite() -> None:
-    """An idle row of a batch that is padded to a fixed size has READ nothing."""
-    module = CrossAttention(8, heads=2, cells=4)
-    assert module.step(torch.randn(2, 1, 8), module.init_state(2)).isfinite().all()

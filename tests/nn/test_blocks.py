@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import torch
 import torch.nn.functional as F
 from contract import verify
 from torch import Tensor
 
-from streamtrans.models.config import ModelConfig
-from streamtrans.models.model import Encoder
-from streamtrans.nn.blocks import DecoderLayer, EncoderLayer, FeedForward
+from streamtrans.nn.blocks import (
+    DecoderLayer,
+    EncoderLayer,
+    FeedForward,
+    RecurrentDecoderLayer,
+    TransformerDecoderLayer,
+)
+from streamtrans.nn.cross import CrossAttention, FixedContext
+from streamtrans.nn.monotonic_attention import MonotonicAttention
+from streamtrans.nn.recurrent import GRU, LSTM
 
 
 def random(*shape: int) -> Tensor:
@@ -49,23 +59,26 @@ def test_encoder_layer_obeys_the_law() -> None:
     verify(EncoderLayer(8, heads=2, hidden=12, window=5, dropout=0.1), random(3, 20, 8), piece=9)
 
 
-def test_encoder_obeys_the_law() -> None:
-    """Windows add up over layers: the top one sees further back than any single ring holds."""
-    config = ModelConfig(
-        name="toy", source="en", target="fr", vocabulary=10, dim=8, heads=2, hidden=12,
-        encoder_layers=3, decoder_layers=1, window=4,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    verify(Encoder(config), random(3, 24, 8), piece=7)
+LAYERS: dict[str, Callable[[], DecoderLayer]] = {
+    "transformer": lambda: TransformerDecoderLayer(8, 2, 12, 3, CrossAttention(8, 2, 9), 0.1),
+    "monotonic transformer": lambda: TransformerDecoderLayer(
+        8, 2, 12, 3, MonotonicAttention(8, 2, 9, None, False), 0.1
+    ),
+    "gru": lambda: RecurrentDecoderLayer(8, GRU(8, 8, residual=True), CrossAttention(8, 1, 9), 0.1),
+    "fixed lstm": lambda: RecurrentDecoderLayer(8, LSTM(8, 8), FixedContext(8), 0.1),
+    "upper gru": lambda: RecurrentDecoderLayer(8, GRU(8, 8), None, 0.1),
+}
 
 
-def test_decoder_layer_while_the_source_grows() -> None:
-    """Steps over the target between appends of source equal `forward` with what each step could
-    see.
-    """
+def built(name: str) -> DecoderLayer:
     torch.manual_seed(0)
-    layer = DecoderLayer(8, heads=2, hidden=12, window=3, source_cells=9, dropout=0.1)
-    layer = layer.double().eval()
+    return LAYERS[name]().double().eval()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_decoder_layer_while_the_source_grows(name: str) -> None:
+    """Steps over the target between appends of source equal `forward` with what each step could see."""
+    layer = built(name)
     x, memory = random(2, 7, 8), random(2, 9, 8)
     visible = torch.tensor([2, 2, 4, 5, 5, 9, 9])
     state, ys, seen = layer.init_state(2), [], 0
@@ -73,18 +86,40 @@ def test_decoder_layer_while_the_source_grows() -> None:
         if now > seen:
             state = layer.append(memory[:, seen:now], state, None)
             seen = now
-        y, state = layer.step(x[:, u : u + 1], state)
+        y, stopped, state = layer.step(x[:, u : u + 1], state)
+        assert (stopped is None) == ("monotonic" not in name)
         ys.append(y)
-    torch.testing.assert_close(torch.cat(ys, dim=1), layer(x, memory, visible.expand(2, -1)))
+    expected, alignment = layer(x, memory, visible.expand(2, -1))
+    torch.testing.assert_close(torch.cat(ys, dim=1), expected)
+    assert alignment is None
 
 
-def test_decoder_layer_is_its_sum() -> None:
-    torch.manual_seed(0)
-    layer = DecoderLayer(8, heads=2, hidden=12, window=3, source_cells=9, dropout=0.1)
-    layer = layer.double().eval()
+def test_transformer_decoder_layer_is_its_sum() -> None:
+    layer = built("transformer")
+    assert isinstance(layer, TransformerDecoderLayer) and layer.cross is not None
     x, memory = random(2, 7, 8), random(2, 9, 8)
     visible = torch.arange(1, 8).expand(2, -1)
-    y = x + layer.attention(layer.attention_norm(x))
-    y = y + layer.cross(layer.cross_norm(y), memory, visible)
-    y = y + layer.feed(layer.feed_norm(y))
-    torch.testing.assert_close(layer(x, memory, visible), y)
+    y = x + layer.attention(F.layer_norm(x, (8,), layer.attention_norm.weight))
+    y = y + layer.cross(F.layer_norm(y, (8,), layer.cross_norm.weight), memory, visible)[0]
+    y = y + layer.feed(F.layer_norm(y, (8,), layer.feed_norm.weight))
+    torch.testing.assert_close(layer(x, memory, visible)[0], y)
+
+
+def test_recurrent_decoder_layer_is_its_sum() -> None:
+    """The state after the newest piece asks the source (Luong et al. 2015); an upper layer asks nothing."""
+    layer = built("gru")
+    assert isinstance(layer, RecurrentDecoderLayer) and layer.cross is not None
+    x, memory = random(2, 7, 8), random(2, 9, 8)
+    visible = torch.arange(1, 8).expand(2, -1)
+    y = x + layer.recurrent.layers[0](x)[0]
+    y = y + layer.cross(F.layer_norm(y, (8,), layer.cross_norm.weight), memory, visible)[0]
+    torch.testing.assert_close(layer(x, memory, visible)[0], y)
+    upper = built("upper gru")
+    assert isinstance(upper, RecurrentDecoderLayer)
+    torch.testing.assert_close(upper(x, memory, visible)[0], upper.recurrent.layers[0](x)[0])
+
+
+def test_monotonic_attention_hands_its_alignment_through_in_training() -> None:
+    layer = built("monotonic transformer").train()
+    _, alignment = layer(random(2, 7, 8), random(2, 9, 8), torch.full((2, 7), 9))
+    assert alignment is not None and alignment.shape == (2, 2, 7, 9)

@@ -161,3 +161,29 @@ def test_corpora_are_mixed() -> None:
     """One corpus after the other would end the epoch on the smaller one's style."""
     corpora = [corpus for corpus, _ in steps(20)]
     assert 2 < sum(a != b for a, b in zip(corpora, corpora[1:], strict=False))
+
+
+def test_two_files_are_one_corpus(tmp_path: Path) -> None:
+    """Line by line, a TAB in them is white space; packed or not."""
+    (tmp_path / "a.en").write_text("one\ttwo\nthree\n\nfour\n")
+    (tmp_path / "a.fr.xz").write_bytes(lzma.compress(b"un deux\ntrois\nrien\nquatre"))
+    pairs = read_pairs(tmp_path, Corpus("a.en", target="a.fr.xz"))
+    assert pairs == [("one two", "un deux"), ("three", "trois"), ("four", "quatre")]
+
+
+@pytest.mark.parametrize("lines", ["un\n", "un\ndeux\ntrois\n", ""])
+def test_two_files_of_unlike_length_are_named(tmp_path: Path, lines: str) -> None:
+    """From the line that is missing on, every source would have another sentence's target."""
+    (tmp_path / "a.en").write_text("one\ntwo\n")
+    (tmp_path / "a.fr").write_text(lines)
+    with pytest.raises(ConfigError, match="a.fr: not as many lines as a.en"):
+        read_pairs(tmp_path, Corpus("a.en", target="a.fr"))
+
+
+def test_a_missing_half_of_a_corpus_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.en").write_text("one\n")
+    with pytest.raises(ConfigError, match="No such file.*a.fr"):
+        read_pairs(tmp_path, Corpus("a.en", target="a.fr"))
+    (tmp_path / "a.fr").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(ConfigError, match="a.en: .*decode"):
+        read_pairs(tmp_path, Corpus("a.en", target="a.fr"))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from streamtrans import policy
 from streamtrans.models.config import ConfigError, ModelConfig, build
-from streamtrans.training.recipe import Corpus, Optimizer, Recipe, find_recipe, load_recipe
+from streamtrans.models.model import Model
+from streamtrans.training.recipe import RECIPES, Corpus, Optimizer, Recipe, load_recipe
 
-SHIPPED = [
-    path
-    for path in files("streamtrans.training").joinpath("recipes").iterdir()
-    if path.name.endswith(".toml")
-]
+TASKS = [p.stem for p in sorted(RECIPES.glob("*.toml")) if p.stem != "systems"]
+SYSTEMS = list(tomllib.loads((RECIPES / "systems.toml").read_text()))
 LEAST = """
 name = "toy"
 steps = 10
@@ -72,21 +72,50 @@ def test_a_missing_recipe_is_said(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.toml")
 
 
-def test_some_recipes_ship_and_are_found_by_name(tmp_path: Path) -> None:
-    assert SHIPPED
-    for path in SHIPPED:
-        assert find_recipe(path.name.removesuffix(".toml")).read_text() == path.read_text()
+def test_recipes_are_found_by_name_or_by_file(tmp_path: Path) -> None:
     own = tmp_path / "toy.toml"
     own.write_text(LEAST)
-    assert find_recipe(str(own)) == own
-    with pytest.raises(ConfigError, match="no recipe 'toy': shipped are .*en-fr-text"):
-        find_recipe("toy")
+    assert load_recipe(str(own)) == load_recipe(own)
+    for task in TASKS:
+        assert load_recipe(task).name == task
+    assert load_recipe("multi30k.en-fr/mma-il").name == "multi30k.en-fr/mma-il"
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.name))
-def test_a_shipped_recipe_builds_its_model(path: Path) -> None:
-    recipe = load_recipe(path)
+@pytest.mark.parametrize(
+    "name", ["toy", "systems", "toy/wait-k", "multi30k.en-fr/toy", "systems/wait-k", ""]
+)
+def test_a_name_nobody_has_is_answered_with_those_there_are(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"no recipe '{name}': shipped are en-fr-text,.*mma-il"):
+        load_recipe(name)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("system", [None, *SYSTEMS])
+def test_every_shipped_recipe_builds_its_model(task: str, system: str | None) -> None:
+    name = f"{task}/{system}" if system else task
+    recipe = load_recipe(name)
     config = build(ModelConfig, {**recipe.model, "vocabulary": recipe.vocabulary}, recipe.name)
-    assert policy.parse(config.policy).name == config.policy
-    assert f"{recipe.name}.toml" == path.name
+    chosen = policy.parse(config.policy)
+    assert chosen.name == config.policy and recipe.name == name
+    assert not chosen.learned or config.decides
     assert recipe.steps > recipe.optimizer.warmup and 1 <= recipe.lowest_k <= recipe.highest_k
+    for other in filter(None, (recipe.start, recipe.teacher)):
+        assert other in SYSTEMS
+    with torch.device("meta"):
+        assert sum(p.numel() for p in Model(config).parameters()) > 100_000
+
+
+def test_a_system_changes_what_it_names_and_keeps_the_rest_of_its_task() -> None:
+    task, system = load_recipe("multi30k.en-fr"), load_recipe("multi30k.en-fr/adaptive")
+    changed = {"policy_head": True, "policy": "adaptive-1-6:0.7"}
+    assert system.model == {**task.model, **changed, "name": "adaptive.multi30k.en-fr"}
+    assert system.start in SYSTEMS and (system.steps, system.full) == (200, 0.0)
+    assert system.optimizer == replace(task.optimizer, warmup=10)
+    assert (system.train, system.dev, system.tokens) == (task.train, task.dev, task.tokens)
+
+
+def test_the_policy_objective_needs_a_trained_model(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`policy` needs `start`"):
+        load(tmp_path, 'objective = "policy"\n' + LEAST)
+    with pytest.raises(ConfigError, match="known are translation, policy"):
+        load(tmp_path, 'objective = "polcy"\n' + LEAST)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fakes import sentences
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from streamtrans.models import checkpoint
 from streamtrans.models.config import ConfigError
-from streamtrans.training.corpus import Batch
+from streamtrans.training.corpus import Batch, Pairs
 from streamtrans.training.recipe import Corpus, Optimizer, Recipe
 from streamtrans.training.trainer import Trainer, rate_at
 
@@ -49,10 +51,10 @@ class Stopped(Exception):
 class Stops(Trainer):
     """A run that is cut off in the middle of a step, some steps after its last checkpoint."""
 
-    def _train_on(self, batch: Batch) -> tuple[float, float]:
+    def _train_on(self, pairs: Pairs, rows: np.ndarray) -> tuple[float, int]:
         if self.step == 15:
             raise Stopped
-        return super()._train_on(batch)
+        return super()._train_on(pairs, rows)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +144,23 @@ def test_every_weight_has_one_optimizer(through: Trainer) -> None:
     """A weight that no optimizer owns stays as it was drawn, and nothing tells."""
     owned = [id(p) for o in through.optimizers for g in o.param_groups for p in g["params"]]
     assert sorted(owned) == sorted(id(p) for p in through.model.parameters())
+
+
+def test_sampling_rises_with_the_steps(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From none at the first step towards the stated share at the last; none in the dev losses."""
+    trainer, shares = Trainer(replace(RECIPE, sampling=0.4, steps=4), text, tmp_path), []
+    real = trainer._loss
+
+    def loss(batch: Batch, k: Tensor, sampled: float = 0.0) -> tuple[Tensor, Tensor]:
+        shares.append(sampled)
+        return real(batch, k, sampled)
+
+    monkeypatch.setattr(trainer, "_loss", loss)
+    trainer.run()
+    assert shares == pytest.approx([0.0, 0.1, 0.2, 0.3] + [0.0] * (len(shares) - 4))
+    assert len(shares) > 4
 
 
 def test_a_model_that_cannot_be_meant_is_said(text: Path, tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""Options that several commands share, and how a command says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+
+MODEL = Annotated[str, typer.Option(help="An embedded model, or the folder of a checkpoint.")]
+POLICY = Annotated[
+    str,
+    typer.Option(
+        help="wait-3, wait-3:0.1 (with catch-up), full; if the model has learned it, monotonic or adaptive-1-5:0.7."
+    ),
+]
+DEVICE = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+DTYPE = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+THREADS = Annotated[int, typer.Option(help="Threads of the model on the CPU.", min=1)]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def named_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """What a user can do something about is one line and exit code 2, not a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, OSError, RuntimeError) as error:
+            typer.echo(f"streamtrans: {error}", err=True)
+            raise typer.Exit(2) from error
+
+    return wrapped
+
+
+def set_threads(count: int) -> None:
+    """Threads of torch, which is imported only here."""
+    import torch
+
+    torch.set_num_threads(count)
