@@ -45,7 +45,7 @@ class _StridedLaw(_Law):
     module: Strided[Any]
 
     def counts_what_it_gives(self) -> None:
-        for time in range(1, self.time + 1):
+        for time in {*self.rng.integers(1, self.time + 1, 40).tolist(), self.time}:
             y = self.module(self.x[:, :time])
             if y.shape[1] != self.module.count(time):
                 raise Broken(f"{time} frames give {y.shape[1]}, not {self.module.count(time)}")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamtrans.nn.attention import CausalAttention, Plan, angles, attend, hiding
+from streamtrans.nn.attention import CausalAttention, Plan, angles, hiding
 from streamtrans.nn.blocks import FeedForward
 from streamtrans.nn.cache import KeyValueCache
 from streamtrans.nn.conv import DepthwiseConv
@@ -37,9 +37,7 @@ class ChunkAttention(CausalAttention):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
         time = torch.arange(x.shape[1], device=x.device)
-        query, key, value = self._project(x, angles(time, self._head, x.dtype))
-        hidden = hiding(self._sees(time, time), query.dtype)
-        return self.out(attend(query, key, value, hidden))
+        return self.under(x, self._sees(time, time))
 
     def plan(self, state: KeyValueCache, time: int, lengths: Tensor | None = None) -> Plan:
         """Positions, cells and masks of a step of `time` positions. Raises ValueError over `piece`."""
