@@ -142,7 +142,8 @@ class SpeechEncoder(Strided[SpeechEncoderState]):
     ) -> tuple[Tensor, SpeechEncoderState]:
         """(B, T, M), state -> (B, whole chunks, D), state; `counts` says how many states of each row count.
 
-        Any T whose states fit in `piece`; ValueError over that.
+        A step that completes no chunk costs the convolutions only (on the CPU). Any T whose states fit in `piece`;
+        ValueError over that.
         """
         front = []
         for conv, past in zip(self._front(), state.front, strict=True):
@@ -152,6 +153,8 @@ class SpeechEncoder(Strided[SpeechEncoderState]):
             front.append(past)
         x, ahead = self.ahead.step(self.front_norm(x), state.ahead, lengths)
         x, chunk, lengths = self._chunks(x, state.chunk, lengths)
+        if x.device.type == "cpu" and not lengths.any():  # a device would have to tell
+            return x[:, :0], SpeechEncoderState(tuple(front), ahead, chunk, state.layers)
         layers = []
         plan = self._layers()[0].attention.plan(state.layers[0].attention, x.shape[1], lengths)
         for layer, own in zip(self._layers(), state.layers, strict=True):

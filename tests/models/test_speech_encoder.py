@@ -141,3 +141,18 @@ def test_what_the_default_costs() -> None:
     assert SpeechEncoderConfig().latency == 320
     assert SpeechEncoderConfig(chunk=4, ahead=2).latency == 240
     assert SpeechEncoderConfig(subsampling=8, chunk=1).latency == 80
+
+
+def test_a_step_that_completes_no_chunk_skips_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of 100 ms would run all layers on padding two times of three."""
+    encoder = build_encoder(TINY)
+    calls = []
+    plan = encoder._layers()[0].attention.plan
+    monkeypatch.setattr(
+        encoder._layers()[0].attention, "plan", lambda *args: calls.append(1) or plan(*args)
+    )
+    state, x, given = encoder.init_state(2), random(2, 16, 5), []
+    for at in range(0, 16, 2):
+        y, state = encoder.step(x[:, at : at + 2], state)
+        given.append(y.shape[1])
+    assert given == [0, 0, 0, 2] * 2 and len(calls) == 2
