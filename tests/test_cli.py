@@ -77,7 +77,9 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(toy: Path) -> Iterator[str]:
     """A server of the toy, on a free port."""
     with process("serve", "--port", "0", "--model", str(toy), "--max-sessions", "2") as child:
-        line = hear(child).decode()
+        line = ""
+        while not line.endswith("\n"):  # unbuffered, the end of the line is a write of its own
+            line += hear(child).decode()
         assert line.startswith("listening on ws://127.0.0.1:") and line.endswith("/v1/translate\n")
         yield line.removeprefix("listening on ").strip()
         child.terminate()
