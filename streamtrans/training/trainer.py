@@ -90,11 +90,12 @@ class Trainer:
                 loss_sum = tokens = seconds = 0.0
                 since = time.perf_counter()
             if self.step % self.recipe.checkpoint_every == 0 or self.step == self.recipe.steps:
+                before = time.perf_counter()
                 with self.workers.first() as leads:
                     if leads:
                         self._save()
                         self._journal(step=self.step, **self.task.measures())
-                since = time.perf_counter()
+                since += time.perf_counter() - before  # speed is that of training alone
 
     def _report(self, loss_sum: float, tokens: float, seconds: float, took: float) -> str:
         """To the journal, and a note for the progress bar."""
