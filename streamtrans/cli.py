@@ -276,13 +276,13 @@ def distill(
     from streamtrans.models import checkpoint
     from streamtrans.training.distill import distill as run
     from streamtrans.training.distill import distinct_sources
-    from streamtrans.training.recipe import Corpus, load_recipe
+    from streamtrans.training.recipe import Corpus, load_text_recipe
     from streamtrans.translator import find_device
 
     if (recipe is None) == (not corpus):
         raise ValueError("give either --recipe or --corpus")
     set_threads(threads)
-    corpora = load_recipe(recipe).train if recipe else [Corpus(path) for path in corpus or ()]
+    corpora = load_text_recipe(recipe).train if recipe else [Corpus(path) for path in corpus or ()]
     model, vocabulary = checkpoint.load(pretrained.find(teacher), *find_device(device, dtype))
     sources = distinct_sources(data, corpora)
     with Progress() as progress:

@@ -35,7 +35,7 @@ from streamtrans.models.model import Model
 from streamtrans.models.search import LENGTH_PENALTY
 from streamtrans.policy import PolicyError
 from streamtrans.text.vocabulary import Vocabulary
-from streamtrans.training.recipe import Recipe, load_recipe
+from streamtrans.training.recipe import Recipe, load_text_recipe
 from streamtrans.training.trainer import Trainer
 
 FULL_SENTENCE = "full-sentence"  # beam search over whole segments; no policy of an engine
@@ -113,7 +113,7 @@ def find_system(name: str, runs: Path) -> System:
         return System(path.parent.name if path.name == "averaged" else path.name, folder)
     except pretrained.UnknownModel as unknown:
         try:
-            recipe = load_recipe(name)
+            recipe = load_text_recipe(name)
         except ConfigError as error:
             raise BenchmarkError(f"{unknown}; {error}") from error
     return System(recipe.name, runs / recipe.name / "averaged", recipe)

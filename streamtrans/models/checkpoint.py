@@ -9,7 +9,10 @@ import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +22,7 @@ from torch import Tensor
 
 from streamtrans.models.config import ModelConfig, build
 from streamtrans.models.model import Model
+from streamtrans.models.recognizer import Recognizer, RecognizerConfig
 from streamtrans.text.vocabulary import Vocabulary
 
 
@@ -28,7 +32,7 @@ class CheckpointError(ValueError):
 
 def save(
     folder: Path,
-    config: ModelConfig,
+    config: ModelConfig | RecognizerConfig,
     vocabulary: Vocabulary,
     weights: dict[str, Tensor],
     extra: dict[str, dict[str, Tensor]] | None = None,
@@ -57,24 +61,52 @@ def save(
 def load(
     folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[Model, Vocabulary]:
-    """A model ready to serve. Raises CheckpointError."""
+    """A text model ready to serve. Raises CheckpointError."""
+    model, vocabulary = load_any(folder, device, dtype)
+    if not isinstance(model, Model):
+        raise CheckpointError(f"{folder} holds a recogniser; a text model is needed here")
+    return model, vocabulary
+
+
+def load_recognizer(
+    folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Recognizer, Vocabulary]:
+    """A recogniser ready to serve. Raises CheckpointError."""
+    model, vocabulary = load_any(folder, device, dtype)
+    if not isinstance(model, Recognizer):
+        raise CheckpointError(f"{folder} holds a text model; a recogniser is needed here")
+    return model, vocabulary
+
+
+def load_any(
+    folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Model | Recognizer, Vocabulary]:
+    """What the `kind` of the folder's config names. Raises CheckpointError."""
     try:
         values = json.loads((folder / "config.json").read_text())
-        config = build(ModelConfig, values, str(folder / "config.json"))
+        made = _maker(values, str(folder / "config.json"))
         vocabulary = Vocabulary.load(folder / "vocabulary.model")
         weights = load_file(folder / "model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is no checkpoint: {error}") from error
     with torch.device("meta"):
-        model = Model(config)
+        model = made()
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{folder} does not fit its config: {error}") from error
-    if vocabulary.size != config.vocabulary:
-        raise CheckpointError(f"{folder}: {vocabulary.size} pieces for {config.vocabulary} rows")
+    if vocabulary.size != model.config.vocabulary:
+        raise CheckpointError(
+            f"{folder}: {vocabulary.size} pieces for {model.config.vocabulary} rows"
+        )
     model.requires_grad_(False)
     return model.to(device=device, dtype=dtype).eval(), vocabulary
+
+
+def _maker(values: Any, where: str) -> Callable[[], Model | Recognizer]:
+    if isinstance(values, dict) and values.get("kind") == "speech":
+        return partial(Recognizer, build(RecognizerConfig, values, where))
+    return partial(Model, build(ModelConfig, values, where))
 
 
 def remove(folder: Path) -> None:

@@ -117,15 +117,21 @@ class SpeechEncoder(Strided[SpeechEncoderState]):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, M) -> (B, count(T), D). Frames that complete no chunk are left out: see `tail`."""
+        return self.outputs(x)[-1]
+
+    def outputs(self, x: Tensor) -> list[Tensor]:
+        """What comes out of each layer, first to last: (B, T, M) -> (B, count(T), D) each."""
         if not self.count(x.shape[1]):
-            return x.new_zeros(len(x), 0, self.config.dim)
+            return [x.new_zeros(len(x), 0, self.config.dim)] * self.config.layers
         for conv in self.front:
             x = F.gelu(conv(x))
         x = self.dropout(self.ahead(self.front_norm(x)))
         x = x[:, : x.shape[1] // self.config.chunk * self.config.chunk]
+        outputs = []
         for layer in self.layers:
             x = layer(x)
-        return x
+            outputs.append(x)
+        return outputs
 
     def init_state(self, batch: int) -> SpeechEncoderState:
         """Before the first frame."""

@@ -46,15 +46,20 @@ class Vocabulary:
         return cls(path.read_bytes())
 
     @classmethod
-    def train(cls, lines: Iterable[str], size: int, path: Path) -> Vocabulary:
-        """Learn `size` pieces from text, write them to `path` and load them."""
+    def train(
+        cls, lines: Iterable[str], size: int, path: Path, byte_fallback: bool = True
+    ) -> Vocabulary:
+        """Learn `size` pieces from text, write them to `path` and load them.
+
+        byte_fallback: 256 of them are single bytes, so that nothing is unknown.
+        """
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
             model_prefix=str(path.with_suffix("")),
             vocab_size=size,
             model_type="unigram",
             character_coverage=0.9999,
-            byte_fallback=True,
+            byte_fallback=byte_fallback,
             treat_whitespace_as_suffix=True,
             split_digits=True,
             pad_id=cls.pad,

@@ -1,5 +1,6 @@
 """A recipe: all that determines a training run, read from TOML into frozen values. Unknown keys are errors.
 
+`kind` in the file says which: `text` (`Recipe`, the default) or `speech` (`SpeechRecipe`).
 `TASK/SYSTEM` names a shipped task (data, languages, budget) with one of the systems of systems.toml in it.
 """
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from streamtrans.models.config import ConfigError, build
+from streamtrans.training.augmentation import Augmentation, SpecAugment
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -46,26 +48,36 @@ class Optimizer:
     decay: float = 0.4
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A run. tokens: target pieces a step, padding included; `lowest_k` to `highest_k` are drawn evenly for each
-    sentence, and `full` of them see the whole source instead.
-
-    sampling: share of target inputs that are the model's own predictions at the end of the run, rising from 0
-    (scheduled sampling). latency, variance: weights of the latency losses of monotonic attention. start: another run
-    in the same folder of runs whose result this one begins with. teacher: another run there, whose `distilled.tsv`
-    takes the place of the training corpora (`streamtrans distill`). objective: `translation`, or `policy`, which
-    trains the policy head of the model of `start` and nothing else.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What every run has. start: another run in the same folder of runs whose result this one begins with."""
 
     name: str
     model: dict[str, Any]
-    train: tuple[Corpus, ...]
-    dev: tuple[Corpus, ...]
     steps: int
     optimizer: Optimizer = Optimizer()
     vocabulary: int = 8000
     vocabulary_lines: int = 400_000
+    start: str = ""
+    seed: int = 1
+    checkpoint_every: int = 500
+    keep: int = 5
+    average: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Run):
+    """A run of text. tokens: target pieces a step, padding included; `lowest_k` to `highest_k` are drawn evenly for
+    each sentence, and `full` of them see the whole source instead.
+
+    sampling: share of target inputs that are the model's own predictions at the end of the run, rising from 0
+    (scheduled sampling). latency, variance: weights of the latency losses of monotonic attention. teacher: another run
+    in the folder of runs, whose `distilled.tsv` takes the place of the training corpora (`streamtrans distill`).
+    objective: `translation`, or `policy`, which trains the policy head of the model of `start` and nothing else.
+    """
+
+    train: tuple[Corpus, ...]
+    dev: tuple[Corpus, ...]
     tokens: int = 4096
     smoothing: float = 0.1
     lowest_k: int = 1
@@ -75,12 +87,7 @@ class Recipe:
     latency: float = 0.0
     variance: float = 0.0
     objective: str = "translation"
-    start: str = ""
     teacher: str = ""
-    seed: int = 1
-    checkpoint_every: int = 500
-    keep: int = 5
-    average: int = 3
 
     def __post_init__(self) -> None:
         if self.objective not in ("translation", "policy"):
@@ -91,7 +98,66 @@ class Recipe:
             raise ConfigError("the objective `policy` needs a model with `policy_head = true`")
 
 
-def load_recipe(name: str | Path) -> Recipe:
+@dataclass(frozen=True)
+class Speech:
+    """Speech of one kind, from files in the data folder: either `text`, the sources of a file of pairs, spoken by
+    synthesis, or `recordings`, a manifest.tsv with the columns path, seconds, text and, it may be, speaker.
+
+    share: of the steps that are of this kind, relative to the others. words, seconds: the longest kept. held_out:
+    every n-th speaker of the recordings is for dev alone, and a dev corpus with the same number holds just those.
+    """
+
+    text: str = ""
+    recordings: str = ""
+    share: float = 1.0
+    words: int = 40
+    seconds: float = 20.0
+    held_out: int = 0
+
+    def __post_init__(self) -> None:
+        if bool(self.text) == bool(self.recordings):
+            raise ConfigError("a corpus of speech has either `text` or `recordings`")
+        if self.share <= 0:
+            raise ConfigError("share must be over 0")
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """How training begins: up to step `steps` only sentences of at most `words` words, in `voices` voices at their own
+    rate and pitch, as clean as they are made. Then the share of all that the recipe has rises, from 0 to 1 over as many
+    steps again.
+    """
+
+    steps: int = 0
+    words: int = 6
+    voices: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechRecipe(Run):
+    """A run of a recogniser. seconds: of sound a step, at most, before it is changed (for text an estimate).
+    intermediate: weight of the CTC loss in the middle of the encoder, the last one's is 1 minus it. augmentation: of
+    samples; masks: of features. loaders: processes that make batches; 0: the training process makes them itself,
+    between steps.
+    """
+
+    train: tuple[Speech, ...]
+    dev: tuple[Speech, ...]
+    seconds: float = 120.0
+    intermediate: float = 0.3
+    curriculum: Curriculum = Curriculum()
+    augmentation: Augmentation = Augmentation()
+    masks: SpecAugment = SpecAugment()
+    loaders: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.intermediate < 1:
+            raise ConfigError("intermediate must be from 0 to under 1")
+        if self.seconds <= 0:
+            raise ConfigError("seconds must be over 0")
+
+
+def load_recipe(name: str | Path) -> Recipe | SpeechRecipe:
     """A recipe file, or a shipped recipe by its name: `en-fr-text`, or TASK/SYSTEM as in `multi30k.en-fr/mma-il`.
 
     Raises ConfigError on a name, a key or a table that does not exist.
@@ -108,11 +174,21 @@ def load_recipe(name: str | Path) -> Recipe:
             f"({', '.join(systems)}), or give a .toml file"
         )
     values = _toml(path)
+    if system and values.get("kind") == "speech":
+        raise ConfigError(f"{task} is a recipe of speech; systems are of text")
     if system:
         values = _merged(values, systems[system])
         values["name"] = f"{task}/{system}"
         values["model"]["name"] = f"{system}.{values['model']['name']}"
     return _recipe(values, str(name))
+
+
+def load_text_recipe(name: str | Path) -> Recipe:
+    """As `load_recipe`, of text. Raises ConfigError if it is of speech."""
+    recipe = load_recipe(name)
+    if not isinstance(recipe, Recipe):
+        raise ConfigError(f"{name} is a recipe of speech; one of text is needed here")
+    return recipe
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -128,11 +204,19 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return {**base, **over, **tables}
 
 
-def _recipe(values: dict[str, Any], where: str) -> Recipe:
+def _recipe(values: dict[str, Any], where: str) -> Recipe | SpeechRecipe:
+    kind = values.pop("kind", "text")
+    if kind not in ("text", "speech"):
+        raise ConfigError(f"{where}: kind {kind!r}: known are text, speech")
     for split in ("train", "dev"):
-        tables = values.get(split, [])
-        values[split] = tuple(build(Corpus, t, f"{where}: {split}") for t in tables)
-        if not tables:
+        corpora = values.get(split, [])
+        made: type = Corpus if kind == "text" else Speech
+        values[split] = tuple(build(made, c, f"{where}: {split}") for c in corpora)
+        if not corpora:
             raise ConfigError(f"{where}: no [[{split}]] corpus")
-    values["optimizer"] = build(Optimizer, values.get("optimizer", {}), f"{where}: optimizer")
-    return build(Recipe, values, where)
+    tables: dict[str, type] = {"optimizer": Optimizer}
+    if kind == "speech":
+        tables |= {"curriculum": Curriculum, "augmentation": Augmentation, "masks": SpecAugment}
+    for name, table in tables.items():
+        values[name] = build(table, values.get(name, {}), f"{where}: {name}")
+    return build(Recipe, values, where) if kind == "text" else build(SpeechRecipe, values, where)

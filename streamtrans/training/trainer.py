@@ -1,8 +1,8 @@
 """The training loop: recipe in, checkpoints and a journal out, resumable after any stop.
 
-What it keeps in `folder`: data and vocabulary once prepared, `step-N` checkpoints (the last few), journal.jsonl. It
-knows when and in which order; what a loss is, is in objective.py, what a batch is, in corpus.py, and who else works
-on the same batch, in workers.py.
+What it keeps in `folder`: the vocabulary once learned, `step-N` checkpoints (the last few), journal.jsonl. It knows
+when and in which order; what is trained and on what, a task knows (task.py), and who else works on the same batch,
+workers.py.
 """
 
 from __future__ import annotations
@@ -11,23 +11,20 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file
 from torch import Tensor
 
 from streamtrans.models import checkpoint
-from streamtrans.models.config import ConfigError, ModelConfig, build
-from streamtrans.models.model import Model, average
-from streamtrans.text.vocabulary import Vocabulary
-from streamtrans.training.corpus import Batch, Pairs, endless, read_pairs
-from streamtrans.training.objective import FULL, Confidence, Translation
-from streamtrans.training.recipe import Corpus, Recipe
+from streamtrans.models.config import ConfigError
+from streamtrans.models.model import average
+from streamtrans.training.recipe import Recipe, SpeechRecipe
+from streamtrans.training.task import Share, Task, autocast, moved, other_run
+from streamtrans.training.text_task import TextTask
 from streamtrans.training.workers import Workers
-
-DEV_PAIRS = 400
 
 
 def rate_at(step: int, steps: int, warmup: int, decay: float) -> float:
@@ -43,30 +40,18 @@ class Trainer:
     Under torchrun each process is a worker that takes its share of each batch.
     """
 
-    def __init__(self, recipe: Recipe, data: Path, folder: Path, device: str = "cpu") -> None:
+    def __init__(
+        self, recipe: Recipe | SpeechRecipe, data: Path, folder: Path, device: str = "cpu"
+    ) -> None:
         self.recipe, self.folder = recipe, folder
         self.workers = Workers.join(device)
-        self.device = device = self.workers.device
         folder.mkdir(parents=True, exist_ok=True)
-        corpora = recipe.train
-        if recipe.teacher:
-            corpora = (Corpus(str((self._other(recipe.teacher) / "distilled.tsv").resolve())),)
-        train = [read_pairs(data, corpus) for corpus in corpora]
-        self.repeats = [corpus.repeat for corpus in corpora]
-        with self.workers.first():
-            self.vocabulary = self._vocabulary([p for pairs in train for p in pairs])
-        self.train = [Pairs.encode(pairs, self.vocabulary) for pairs in train]
-        self.dev = [
-            Pairs.encode(read_pairs(data, c)[:DEV_PAIRS], self.vocabulary) for c in recipe.dev
-        ]
-        values = {**recipe.model, "vocabulary": self.vocabulary.size}
-        self.config = build(ModelConfig, values, f"{recipe.name}: model")
-        torch.manual_seed(recipe.seed)
-        self.model = Model(self.config).to(device)
+        self.task = _task(recipe, data, folder, self.workers)
+        self.config, self.vocabulary = self.task.config, self.task.vocabulary
+        self.model = self.task.model
         if recipe.start:
-            self._start_from(self._other(recipe.start) / "averaged")
-        self.objective = self._objective()
-        self.shared = self.workers.share(self.objective)
+            self._start_from(other_run(folder, recipe.start) / "averaged")
+        self.shared = self.workers.share(self.task.objective)
         self.optimizers = self._optimizers()
         self.step = 0
 
@@ -75,10 +60,9 @@ class Trainer:
         if resume and (last := self.checkpoints()):
             self._restore(last[-1])
         recipe = self.recipe
-        batches = endless(self.train, self.repeats, recipe.tokens, recipe.seed, self.step)
         with _progress(self.workers.leads) as progress:
             bar = progress.add_task(recipe.name, total=recipe.steps, completed=self.step, note="")
-            for record in self._steps(batches):
+            for record in self._steps(self.task.shares(self.step)):
                 progress.update(bar, completed=self.step, note=record)
         with self.workers.first() as leads:
             if leads:
@@ -90,82 +74,61 @@ class Trainer:
         found = [p for p in self.folder.glob("step-*") if not p.suffix]
         return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
 
-    def _steps(self, batches: Iterator[tuple[int, np.ndarray]]) -> Iterator[str]:
-        loss_sum = tokens = 0.0
+    def _steps(self, shares: Iterator[Share]) -> Iterator[str]:
+        loss_sum = tokens = seconds = 0.0
         since = time.perf_counter()
         while self.step < self.recipe.steps:
-            corpus, rows = next(batches)
-            loss, count = self._train_on(self.train[corpus], rows)
-            loss_sum, tokens = loss_sum + loss, tokens + count
+            loss, share = self._train_on(shares)
+            loss_sum, tokens, seconds = (
+                loss_sum + loss,
+                tokens + share.pieces,
+                seconds + share.seconds,
+            )
             self.step += 1
             if self.step % 50 == 0 or self.step == self.recipe.steps:
-                speed = tokens / (time.perf_counter() - since)
-                mean = self.workers.total(loss_sum) / tokens
-                self._journal(step=self.step, loss=mean, tokens_per_second=speed, tokens=tokens)
-                yield f"loss {mean:.3f}  {speed:.0f} tokens/s"
-                loss_sum = tokens = 0.0
+                yield self._report(loss_sum, tokens, seconds, time.perf_counter() - since)
+                loss_sum = tokens = seconds = 0.0
                 since = time.perf_counter()
             if self.step % self.recipe.checkpoint_every == 0 or self.step == self.recipe.steps:
+                before = time.perf_counter()
                 with self.workers.first() as leads:
                     if leads:
                         self._save()
-                        self._journal(step=self.step, **self._dev_losses())
-                since = time.perf_counter()
+                        self._journal(step=self.step, **self.task.measures())
+                since += time.perf_counter() - before  # speed is that of training alone
 
-    def _train_on(self, pairs: Pairs, rows: np.ndarray) -> tuple[float, int]:
-        """One step on this worker's share of a batch: its part of the plain loss, target pieces of the whole batch."""
+    def _report(self, loss_sum: float, tokens: float, seconds: float, took: float) -> str:
+        """To the journal, and a note for the progress bar."""
+        mean, speed = self.workers.total(loss_sum) / tokens, tokens / took
+        record = dict(step=self.step, loss=mean, tokens_per_second=speed, tokens=tokens)
+        note = f"loss {mean:.3f}  {speed:.0f} tokens/s"
+        if seconds := self.workers.total(seconds):
+            record |= dict(sound=seconds, sound_per_second=seconds / took)
+            note += f"  {seconds / took:.0f} s of sound/s"
+        self._journal(**record)
+        return note
+
+    def _train_on(self, shares: Iterator[Share]) -> tuple[float, Share]:
+        """One step on this worker's share of a batch: its part of the plain loss, and the share."""
         recipe = self.recipe
         torch.manual_seed(recipe.seed * 1_000_003 + self.step)
-        k = torch.randint(recipe.lowest_k, recipe.highest_k + 1, (len(rows),))
-        k = torch.where(torch.rand(len(rows)) < recipe.full, FULL, k)
-        count = int(pairs.lengths[rows, 1].sum())
-        own, weight = self.workers.part(len(rows))
+        share = next(shares)
         self.workers.reseed()
-        batch = pairs.batch(rows[own], self.vocabulary.bos, self.vocabulary.pad)
-        self.objective.train()
-        loss, plain = self._loss(batch, k[own], recipe.sampling * self.step / recipe.steps)
-        (loss * weight / count).backward()
+        self.task.objective.train()
+        with autocast(self.workers.device):
+            loss, plain = self.shared(*moved(share.inputs, self.workers.device))
+        (loss * share.weight / share.pieces).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimizer.clip)
-        share = rate_at(self.step, recipe.steps, recipe.optimizer.warmup, recipe.optimizer.decay)
+        rate = rate_at(self.step, recipe.steps, recipe.optimizer.warmup, recipe.optimizer.decay)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group["full_rate"] * share
+                group["lr"] = group["full_rate"] * rate
             optimizer.step()
             optimizer.zero_grad()
-        return float(plain) if weight else 0.0, count
-
-    def _loss(self, batch: Batch, k: Tensor, sampled: float = 0.0) -> tuple[Tensor, Tensor]:
-        tensors = (x.to(self.device) for x in (batch.source, batch.shifted, batch.target, k))
-        objective = self.shared if torch.is_grad_enabled() else self.objective
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            return objective(*tensors, sampled)
-
-    @torch.no_grad()
-    def _dev_losses(self) -> dict[str, float]:
-        self.objective.eval()
-        losses: dict[str, float] = {}
-        for corpus, pairs in zip(self.recipe.dev, self.dev, strict=True):
-            for k in (1, 3, 7, FULL):
-                total = 0.0
-                for rows in np.array_split(np.arange(len(pairs)), max(1, len(pairs) // 100)):
-                    batch = pairs.batch(rows, self.vocabulary.bos, self.vocabulary.pad)
-                    total += float(self._loss(batch, torch.full((len(rows),), k))[1])
-                name = "full" if k == FULL else f"wait-{k}"
-                losses[f"{corpus.path} {name}"] = total / int(pairs.lengths[:, 1].sum())
-        return losses
-
-    def _objective(self) -> Translation | Confidence:
-        recipe, ends_word = self.recipe, torch.tensor(self.vocabulary.ends_word, device=self.device)
-        if recipe.objective == "policy":
-            return Confidence(self.model, ends_word)
-        return Translation(self.model, ends_word, recipe.smoothing, recipe.latency, recipe.variance)
-
-    def _other(self, name: str) -> Path:
-        """The folder of another run, beside this one."""
-        return self.folder.parent / name
+        return float(plain) if share.weight else 0.0, share
 
     def _start_from(self, folder: Path) -> None:
-        model, vocabulary = checkpoint.load(folder)
+        model, vocabulary = checkpoint.load_any(folder)
         if vocabulary.model != self.vocabulary.model:
             raise ConfigError(f"{self.recipe.name}: {folder} has another vocabulary")
         wrong = ConfigError(f"{self.recipe.name}: the model of {folder} is another one")
@@ -176,26 +139,13 @@ class Trainer:
         if unexpected or any(not name.startswith("head.") for name in missing):
             raise wrong
 
-    def _vocabulary(self, pairs: list[tuple[str, str]]) -> Vocabulary:
-        path = self.folder / "vocabulary.model"
-        if path.exists():
-            return Vocabulary.load(path)
-        if self.recipe.start:
-            theirs = self._other(self.recipe.start) / "averaged" / "vocabulary.model"
-            if not theirs.is_file():
-                raise ConfigError(f"{self.recipe.name}: no finished run in {theirs.parents[1]}")
-            path.write_bytes(theirs.read_bytes())
-            return Vocabulary.load(path)
-        rng = np.random.default_rng(self.recipe.seed)
-        some = rng.permutation(len(pairs))[: self.recipe.vocabulary_lines // 2]
-        lines = [line for i in some for line in pairs[i]]
-        return Vocabulary.train(lines, self.recipe.vocabulary, path)
-
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         settings = self.recipe.optimizer
         trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        layers = [p for n, p in trained.items() if p.dim() == 2 and "embedding" not in n]
-        others = [p for n, p in trained.items() if p.dim() != 2 or "embedding" in n]
+        table = ("embedding.", "output.")  # rows of a vocabulary
+        inner = {n for n, p in trained.items() if p.dim() == 2 and not n.startswith(table)}
+        layers = [p for n, p in trained.items() if n in inner]
+        others = [p for n, p in trained.items() if n not in inner]
         muon = torch.optim.Muon(
             layers,
             lr=settings.rate,
@@ -228,10 +178,18 @@ class Trainer:
         stored = {name: w.to(torch.bfloat16) for name, w in weights.items()}
         checkpoint.save(self.folder / "averaged", self.config, self.vocabulary, stored)
 
-    def _journal(self, **record: float) -> None:
+    def _journal(self, **record: Any) -> None:
         if self.workers.leads:
             with (self.folder / "journal.jsonl").open("a") as file:
                 file.write(json.dumps({"time": time.time(), **record}) + "\n")
+
+
+def _task(recipe: Recipe | SpeechRecipe, data: Path, folder: Path, workers: Workers) -> Task:
+    if isinstance(recipe, Recipe):
+        return TextTask(recipe, data, folder, workers)
+    from streamtrans.training.speech_task import SpeechTask
+
+    return SpeechTask(recipe, data, folder, workers)
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -12,9 +12,23 @@ import torch
 from streamtrans import policy
 from streamtrans.models.config import ConfigError, ModelConfig, build
 from streamtrans.models.model import Model
-from streamtrans.training.recipe import RECIPES, Corpus, Optimizer, Recipe, load_recipe
+from streamtrans.models.recognizer import Recognizer, RecognizerConfig
+from streamtrans.training.augmentation import Augmentation, SpecAugment
+from streamtrans.training.recipe import (
+    RECIPES,
+    Corpus,
+    Curriculum,
+    Optimizer,
+    Recipe,
+    Speech,
+    SpeechRecipe,
+    load_recipe,
+    load_text_recipe,
+)
 
-TASKS = [p.stem for p in sorted(RECIPES.glob("*.toml")) if p.stem != "systems"]
+TASKS = [
+    p.stem for p in sorted(RECIPES.glob("*.toml")) if p.stem not in ("systems", "en-fr-speech")
+]
 SYSTEMS = list(tomllib.loads((RECIPES / "systems.toml").read_text()))
 LEAST = """
 name = "toy"
@@ -28,7 +42,7 @@ path = "b.tsv"
 """
 
 
-def load(folder: Path, text: str) -> Recipe:
+def load(folder: Path, text: str) -> Recipe | SpeechRecipe:
     path = folder / "toy.toml"
     path.write_text(text)
     return load_recipe(path)
@@ -36,7 +50,8 @@ def load(folder: Path, text: str) -> Recipe:
 
 def test_the_least_recipe_has_defaults(tmp_path: Path) -> None:
     recipe = load(tmp_path, LEAST)
-    assert recipe == Recipe("toy", {"name": "toy"}, (Corpus("a.tsv"),), (Corpus("b.tsv"),), 10)
+    corpora = dict(train=(Corpus("a.tsv"),), dev=(Corpus("b.tsv"),))
+    assert recipe == Recipe(name="toy", model={"name": "toy"}, steps=10, **corpora)
     assert recipe.optimizer == Optimizer()
 
 
@@ -85,7 +100,9 @@ def test_recipes_are_found_by_name_or_by_file(tmp_path: Path) -> None:
     "name", ["toy", "systems", "toy/wait-k", "multi30k.en-fr/toy", "systems/wait-k", ""]
 )
 def test_a_name_nobody_has_is_answered_with_those_there_are(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"no recipe '{name}': shipped are en-fr-text,.*mma-il"):
+    with pytest.raises(
+        ConfigError, match=f"no recipe '{name}': shipped are en-fr-speech, en-fr-text,.*mma-il"
+    ):
         load_recipe(name)
 
 
@@ -112,6 +129,75 @@ def test_a_system_changes_what_it_names_and_keeps_the_rest_of_its_task() -> None
     assert system.start in SYSTEMS and (system.steps, system.full) == (200, 0.0)
     assert system.optimizer == replace(task.optimizer, warmup=10)
     assert (system.train, system.dev, system.tokens) == (task.train, task.dev, task.tokens)
+
+
+def test_the_shipped_recipe_of_speech_builds_its_model() -> None:
+    """Stored in bfloat16 it has to stay under 20 MB."""
+    recipe = load_recipe("en-fr-speech")
+    assert isinstance(recipe, SpeechRecipe) and recipe.steps > recipe.optimizer.warmup
+    config = build(RecognizerConfig, {**recipe.model, "vocabulary": recipe.vocabulary}, recipe.name)
+    with torch.device("meta"):
+        assert 7e6 < sum(p.numel() for p in Recognizer(config).parameters()) < 10e6
+    paths = [corpus.text or corpus.recordings for corpus in recipe.train + recipe.dev]
+    assert not any("test" in path or "arctic" in path for path in paths)
+    held_out = {c.recordings: c.held_out for c in recipe.dev if c.recordings}
+    assert all(c.held_out == held_out.get(c.recordings, c.held_out) for c in recipe.train)
+
+
+SPEECH = """
+kind = "speech"
+name = "toy"
+steps = 10
+[model]
+name = "toy"
+[[train]]
+recordings = "a.tsv"
+[[dev]]
+text = "b.tsv"
+"""
+
+
+def test_a_recipe_of_speech_reads_its_tables(tmp_path: Path) -> None:
+    tables = "[augmentation]\nnoise = [1.0, 2.0]\n[masks]\nbands = 3\n[curriculum]\nsteps = 5\n"
+    recipe = load(tmp_path, SPEECH + tables)
+    corpora = dict(train=(Speech(recordings="a.tsv"),), dev=(Speech(text="b.tsv"),))
+    assert recipe == SpeechRecipe(
+        name="toy",
+        model={"name": "toy"},
+        steps=10,
+        curriculum=Curriculum(5),
+        augmentation=Augmentation(noise=(1.0, 2.0)),
+        masks=SpecAugment(bands=3),
+        **corpora,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('"speech"', '"speach"'), "kind 'speach'"),
+        (("steps = 10", "steps = 10\ntokens = 4"), "unknown key tokens"),
+        (('recordings = "a.tsv"', 'path = "a.tsv"'), "train: unknown key path"),
+        (('recordings = "a.tsv"', 'recordings = "a.tsv"\ntext = "b"'), "either `text` or"),
+        (('text = "b.tsv"', 'text = "b.tsv"\nshare = 0'), "share must be over 0"),
+        (("[model]", "[masks]\nband = 1\nbnads = 2\n[model]"), "masks: unknown key bnads"),
+        (("steps = 10", "steps = 10\nintermediate = 1.0"), "intermediate must be"),
+        (("steps = 10", "steps = 10\nseconds = 0"), "seconds must be"),
+    ],
+)
+def test_speech_that_cannot_be_meant_is_said(
+    tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load(tmp_path, SPEECH.replace(*change))
+
+
+def test_text_and_speech_are_not_mistaken_for_each_other() -> None:
+    with pytest.raises(ConfigError, match="is a recipe of speech; one of text is needed"):
+        load_text_recipe("en-fr-speech")
+    with pytest.raises(ConfigError, match="systems are of text"):
+        load_recipe("en-fr-speech/wait-k")
+    assert load_text_recipe("en-fr-text") == load_recipe("en-fr-text")
 
 
 def test_the_policy_objective_needs_a_trained_model(tmp_path: Path) -> None:

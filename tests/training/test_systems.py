@@ -109,7 +109,7 @@ def test_a_student_reads_what_its_teacher_wrote(trainers: dict[str, Trainer]) ->
     """Not the training corpora of the recipe; its dev corpora stay."""
     student = trainers["wait-k-distilled"]
     assert student.recipe.teacher
-    (pairs,), (dev,) = student.train, student.dev
+    (pairs,), (dev,) = student.task.train, student.task.dev
     assert len(pairs) == 40 and len(dev) == len(set(sentences(60, seed=1, longest=6)[:10]))
     found = {tuple(pairs.batch(np.array([i]), 2, 0).target[0].tolist()) for i in range(40)}
     backwards = [s[::-1] for s in sentences(40, seed=5, longest=6)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from fakes import sentences
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from streamtrans.models import checkpoint
 from streamtrans.models.config import ConfigError
-from streamtrans.training.corpus import Batch, Pairs
 from streamtrans.training.recipe import Corpus, Optimizer, Recipe
+from streamtrans.training.task import Share
 from streamtrans.training.trainer import Trainer, rate_at
 
 STEPS = 24
@@ -51,10 +52,10 @@ class Stopped(Exception):
 class Stops(Trainer):
     """A run that is cut off in the middle of a step, some steps after its last checkpoint."""
 
-    def _train_on(self, pairs: Pairs, rows: np.ndarray) -> tuple[float, int]:
+    def _train_on(self, shares: Iterator[Share]) -> tuple[float, Share]:
         if self.step == 15:
             raise Stopped
-        return super()._train_on(pairs, rows)
+        return super()._train_on(shares)
 
 
 @pytest.fixture(scope="module")
@@ -151,22 +152,20 @@ def test_sampling_rises_with_the_steps(
 ) -> None:
     """From none at the first step towards the stated share at the last; none in the dev losses."""
     trainer, shares = Trainer(replace(RECIPE, sampling=0.4, steps=4), text, tmp_path), []
-    real = trainer._loss
+    real = trainer.task.objective.forward
 
-    def loss(batch: Batch, k: Tensor, sampled: float = 0.0) -> tuple[Tensor, Tensor]:
-        shares.append(sampled)
-        return real(batch, k, sampled)
+    def forward(*inputs: Any) -> tuple[Tensor, Tensor]:
+        shares.append(inputs[4] if len(inputs) > 4 else 0.0)
+        return real(*inputs)
 
-    monkeypatch.setattr(trainer, "_loss", loss)
+    monkeypatch.setattr(trainer.task.objective, "forward", forward)
     trainer.run()
     assert shares == pytest.approx([0.0, 0.1, 0.2, 0.3] + [0.0] * (len(shares) - 4))
     assert len(shares) > 4
 
 
 def test_a_model_that_cannot_be_meant_is_said(text: Path, tmp_path: Path) -> None:
-    recipe = Recipe(
-        "toy", {"name": "toy", "layers": 3}, RECIPE.train, RECIPE.dev, 1, vocabulary=340
-    )
+    recipe = replace(RECIPE, model={"name": "toy", "layers": 3})
     with pytest.raises(ConfigError, match="toy: model: unknown key layers"):
         Trainer(recipe, text, tmp_path)
 

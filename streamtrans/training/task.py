@@ -1,0 +1,89 @@
+"""What a run trains: the face that a task has to the training loop, which knows no more of it.
+
+A task owns the model, the vocabulary, the objective and the batches; the loop (trainer.py) owns the order of steps, the
+optimizers, checkpoints and the journal. text_task.py and speech_task.py are the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from streamtrans.models.config import ConfigError, ModelConfig
+from streamtrans.models.recognizer import RecognizerConfig
+from streamtrans.text.vocabulary import Vocabulary
+from streamtrans.training.recipe import Run
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one worker differentiates of a step's batch.
+
+    inputs: of the objective, which gives the loss to differentiate and the plain loss, sums over target pieces in nats.
+    pieces: target pieces of the whole batch, by which the sums are divided. weight: of this share (`Workers.part`).
+    seconds: of sound in this share.
+    """
+
+    inputs: tuple[Any, ...]
+    pieces: int
+    weight: float
+    seconds: float = 0.0
+
+
+class Task(Protocol):
+    """A model and what it learns from. Batches, and all chance in them, follow from the recipe's seed and the step."""
+
+    @property
+    def config(self) -> ModelConfig | RecognizerConfig:
+        """Of the model."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The pieces of its output."""
+
+    @property
+    def model(self) -> nn.Module:
+        """What is saved."""
+
+    @property
+    def objective(self) -> nn.Module:
+        """What a step differentiates: it holds the model."""
+
+    def shares(self, step: int) -> Iterator[Share]:
+        """This worker's share of the batch of step `step`, of the next one and so on, for ever. The loop seeds torch's
+        generator before it asks for one.
+        """
+
+    def measures(self) -> dict[str, float]:
+        """What the journal says of the dev corpora."""
+
+
+def autocast(device: str) -> torch.autocast:
+    """The arithmetic of training: bfloat16 where it is safe."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16)
+
+
+def moved(inputs: tuple[Any, ...], device: str) -> tuple[Any, ...]:
+    """Inputs with their tensors on a device."""
+    return tuple(x.to(device) if isinstance(x, Tensor) else x for x in inputs)
+
+
+def other_run(folder: Path, name: str) -> Path:
+    """The folder of another run, beside this one."""
+    return folder.parent / name
+
+
+def found_vocabulary(recipe: Run, folder: Path) -> Vocabulary | None:
+    """The vocabulary of this run if it has one already, or of the run it starts with. Raises ConfigError."""
+    path = folder / "vocabulary.model"
+    if not path.exists() and recipe.start:
+        theirs = other_run(folder, recipe.start) / "averaged" / "vocabulary.model"
+        if not theirs.is_file():
+            raise ConfigError(f"{recipe.name}: no finished run in {theirs.parents[1]}")
+        path.write_bytes(theirs.read_bytes())
+    return Vocabulary.load(path) if path.exists() else None

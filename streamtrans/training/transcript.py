@@ -1,0 +1,74 @@
+"""What a recogniser writes, and what has to be spoken so that it is heard: text in two spellings.
+
+A transcript is lower-case words, with apostrophes within them and nothing else: "don't", "o'clock", "twenty five".
+Case and punctuation cannot be heard; the text model was trained on such lines beside the printed ones. Numbers are
+spelt out, by num2words (extra `speech-training`), before a sentence is spoken, so that both spellings have the same
+words. Chinese transcripts are characters, each a word. A text with anything that this file cannot spell is left out:
+corpora have enough others.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+from streamtrans.text.normalize import normalize
+
+_MONEY = {"$": "dollars", "€": "euros", "£": "pounds"}
+_AMOUNT = r"(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?"
+_NUMBERS = re.compile(
+    rf"(?P<money>[$€£])\s?{_AMOUNT}(?![\d.,:/-]*\d|\s?(?:\d|[mb]illion|thousand))"
+    rf"|(?<![\w$€£./:-])(?P<hour>\d{{1,2}}):(?P<minute>[0-5]\d)(?![\w:])"
+    rf"|(?<![\w$€£./:-])(?P<rank>\d+)(?:st|nd|rd|th)\b"
+    rf"|(?<![\w$€£./:-])(?P<number>{_AMOUNT})(?P<percent>\s?%)?(?![\d:/%]|[.,\s]\d|[A-Za-z])"
+)
+_SIGNS = re.compile(
+    r"[^\W\d_]\.[^\W\d_]|[\d@#&%*+=<>|~^\\/_$€£°§]"
+)  # "u.s." and all that is no word
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
+_HAN = re.compile(r"[\u3400-\u9fff]")
+
+
+def spoken(text: str, language: str) -> str | None:
+    """A text with its numbers spelt out, punctuation and case as they were; None if there is more in it to spell."""
+    text = normalize(text)
+    if language == "en":
+        text = _NUMBERS.sub(_spelt, text)
+    if _SIGNS.search(text) or not transcript(text, language):
+        return None
+    return text
+
+
+def transcript(text: str, language: str) -> str:
+    """The words of a text as a recogniser writes them, one space between two. Empty if it has none."""
+    if language == "zh":
+        return " ".join(_HAN.findall(text))
+    letters = unicodedata.normalize("NFKD", normalize(text).lower())
+    plain = "".join(c for c in letters if not unicodedata.combining(c))
+    return " ".join(_WORD.findall(plain))
+
+
+def _spelt(match: re.Match[str]) -> str:
+    from num2words import num2words
+
+    say: Callable[..., str] = num2words
+    if sign := match["money"]:
+        amount = _value(match[2], match[3])
+        unit = _MONEY[sign] if amount != 1 else _MONEY[sign].removesuffix("s")
+        return f"{say(amount)} {unit}"
+    if match["hour"]:
+        hour, minute = int(match["hour"]), int(match["minute"])
+        after = f"oh {say(minute)}" if minute < 10 else say(minute)
+        return f"{say(hour)} {after}" if minute else f"{say(hour)} o'clock"
+    if match["rank"]:
+        return say(int(match["rank"]), to="ordinal")
+    whole, rest = match[8], match[9]
+    year = len(whole) == 4 and not rest and not match["percent"] and "1100" <= whole < "2100"
+    words = say(int(whole), to="year") if year else say(_value(whole, rest))
+    return f"{words} percent" if match["percent"] else words
+
+
+def _value(whole: str, rest: str | None) -> int | float:
+    number = whole.replace(",", "")
+    return float(number + rest) if rest else int(number)
