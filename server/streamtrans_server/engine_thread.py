@@ -36,7 +36,7 @@ from streamtrans.messages import (
     Target,
     Text,
 )
-from streamtrans.policy import PolicyError, parse
+from streamtrans.policy import PolicyError, runnable
 from streamtrans_server.channel import Channel
 from streamtrans_server.lag_watch import LagWatch
 from streamtrans_server.logs import say, where
@@ -203,7 +203,7 @@ class EngineThread:
     def _control(self, channel: Channel, command: Control) -> None:
         if isinstance(command, Open):
             if command.lag_policy is not None:
-                parse(command.lag_policy)
+                runnable(command.lag_policy, self._engine.model.decides)
             session = self._engine.open(command.policy, command.prefix)
             channel.session = session
             channel.asked_policy = command.ready.policy

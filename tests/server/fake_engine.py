@@ -41,6 +41,7 @@ class FakeModel:
     source: str = "en"
     target: str = "fr"
     kind: str = "text"
+    decides: bool = False
 
 
 def wait_k(policy: str) -> int:

@@ -287,6 +287,14 @@ async def test_a_session_that_goes_on_lagging_changes_to_the_policy_it_allowed(
 
 
 @in_loop
+async def test_a_lag_policy_that_the_model_has_not_learned_is_named_at_once() -> None:
+    """And not when the session lags, in the turn of all sessions."""
+    async with served() as server, connect(server.url) as peer:
+        await send(peer, {**START, "lag_policy": "monotonic"})
+        assert (await rest(peer))[-1]["code"] == "bad_policy"
+
+
+@in_loop
 async def test_a_lag_policy_that_is_none_is_named() -> None:
     async with served() as server, connect(server.url) as peer:
         await send(peer, {**START, "lag_policy": "wait-0"})
