@@ -18,6 +18,7 @@ from streamtrans.engine.slots import Slots
 from streamtrans.engine.source_word import SessionError
 from streamtrans.messages import Command, Event
 from streamtrans.models.model import Model
+from streamtrans.models.search import NEVER
 from streamtrans.policy import Action, runnable
 from streamtrans.text.vocabulary import Vocabulary
 
@@ -57,9 +58,7 @@ class Engine:
         self._spoken: dict[Session, None] = {}  # sessions with events that no step caused
         self._ticks = 0
         self.last_batch = 0  # sessions in the last tick
-        self._never = torch.tensor(
-            [vocabulary.pad, vocabulary.unk, vocabulary.bos], device=self._device
-        )
+        self._never = torch.tensor(NEVER, device=self._device)
 
     # --- sessions ---------------------------------------------------------------------------------
 

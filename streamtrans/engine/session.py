@@ -254,7 +254,7 @@ class Session:
         """No more words than the source can account for: of 3,400 references 0.4 % are longer."""
         if self._detokenizer.pieces or (self._prefix and self._ended):
             return False
-        return self._written_pieces >= self.limits.ratio * self._read_pieces + self.limits.spare
+        return not self.pieces_allowed
 
     def _commit(self, word: str | None) -> None:
         if word is None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamtrans.models.search import READ_PIECES
 from streamtrans.text.vocabulary import Vocabulary
-
-READ_PIECES = 32  # the most pieces of one READ; a longer word is READ in parts
 
 
 class SessionError(ValueError):
