@@ -3,8 +3,9 @@
 This file knows the shape of each message and its JSON form (a `type` field names the message, an unknown field
 is refused). It does not know who sends it where, nor in which order messages are allowed.
 
-Times are milliseconds. `at` is the source clock: when the source word it speaks of was heard or typed, counted
-from the opening of the session. `seq` numbers the events of one session from 1 without gaps.
+Times are milliseconds. `at` is the source clock: for text, when the source word it speaks of was typed, counted from
+the opening of the session; for audio, how much of it had been taken in. `seq` numbers the events of one session from 1
+without gaps.
 """
 
 from __future__ import annotations
@@ -60,6 +61,15 @@ class Text(Message, frozen=True):
     at: float | None = None
 
 
+class Audio(Message, frozen=True):
+    """Sound as it is heard, in pieces of any size: 16 bit little-endian PCM, one channel, `Start.rate` samples a second.
+
+    It travels as a binary frame, not as JSON.
+    """
+
+    data: bytes
+
+
 class Flush(Message, frozen=True):
     """Finish the open segment: all that was fed is translated and committed; the session stays open."""
 
@@ -109,12 +119,17 @@ class Ready(Message, frozen=True):
 
 
 class Source(Message, frozen=True):
-    """A source word was READ: `index` counts the words of the session from 0."""
+    """A source word was READ: `index` counts the words of the session from 0.
+
+    begin, end: where a spoken word lies in the audio of the session.
+    """
 
     seq: int
     text: str
     index: int
     at: float
+    begin: float | None = None
+    end: float | None = None
 
 
 class Target(Message, frozen=True):
@@ -179,7 +194,8 @@ class Error(Message, frozen=True):
     text: str
 
 
-Command = Text | Flush | Mark | SetPolicy | End
+Control = Text | Flush | Mark | SetPolicy | End
+Command = Audio | Control
 Event = Source | Target | Segment | Marked | Changed | Lag | Done | Error
-FromClient = Start | Ack | Command
+FromClient = Start | Ack | Control  # as JSON
 FromServer = Ready | Event

@@ -15,6 +15,7 @@ from torch import Tensor
 from streamtrans.engine.prefix import Prefix
 from streamtrans.engine.source_word import SessionError, Word, check_text, fitting
 from streamtrans.messages import (
+    Audio,
     Changed,
     Command,
     Done,
@@ -86,6 +87,8 @@ class Session:
         """Take a command. Raises SessionError and PolicyError; the session is then as before."""
         if self._ending or self.closed:
             raise SessionError("bad_order", "the session has ended; nothing may follow `end`")
+        if isinstance(command, Audio):
+            raise SessionError("bad_kind", "this session takes text, not audio")
         if isinstance(command, Text):
             check_text(command.text)
             self._advance_clock(command.at)

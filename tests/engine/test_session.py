@@ -10,6 +10,7 @@ from test_engine import alone, target_words
 
 from streamtrans.engine import SessionError
 from streamtrans.messages import (
+    Audio,
     Command,
     Done,
     End,
@@ -53,6 +54,16 @@ def test_text_that_is_no_unicode_is_named_and_changes_nothing() -> None:
     assert fakes.speak(engine, session, Text("a boat.", 0.0), End()) == fakes.speak(
         engine, engine.open("wait-1"), Text("a boat.", 0.0), End()
     )
+
+
+def test_audio_in_a_session_of_text_is_named_and_changes_nothing() -> None:
+    engine = fakes.engine()
+    session = engine.open("wait-1")
+    with pytest.raises(SessionError, match="bad_kind"):
+        engine.feed(session, Audio(bytes(3200)))
+    engine.feed(session, Text("the house."))
+    engine.feed(session, End())
+    assert isinstance(fakes.run(engine)[session][-1], Done)
 
 
 def test_a_wait_longer_than_any_segment_ends_with_the_segment() -> None:
