@@ -62,7 +62,7 @@ class Text(Message, frozen=True):
 
 
 class Audio(Message, frozen=True):
-    """Sound as it is heard, in pieces of any size: 16 bit little-endian PCM, one channel, `Start.rate` samples a second.
+    """Sound as it is heard, in pieces of any size: 16-bit little-endian PCM, one channel, `Start.rate` a second.
 
     It travels as a binary frame, not as JSON.
     """
