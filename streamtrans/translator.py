@@ -34,13 +34,17 @@ def load_engine(
     """An engine over an embedded model (by name) or a checkpoint (by folder), see `find_device`.
 
     max_sessions, max_batch, beam: see `Engine`. recognizer: what hears speech for it: auto (the embedded one of its
-    source language, none where there is none), none, or a checkpoint by folder. Raises UnknownModel, CheckpointError,
-    DeviceError.
+    source language, none where there is none), none, or a checkpoint by folder; a direct model brings its own. Raises
+    UnknownModel, CheckpointError, DeviceError.
     """
     place = find_device(device, dtype)
-    weights, vocabulary = checkpoint.load(pretrained.find(model), *place)
+    found = pretrained.find(model)
+    weights, vocabulary = checkpoint.load(found, *place)
     source = weights.config.source
-    folder = pretrained.find_recognizer(recognizer, source)
+    if weights.config.direct and recognizer != "auto":
+        raise checkpoint.CheckpointError(f"{model} hears with its own recogniser and no other")
+    own = found / checkpoint.RECOGNIZER
+    folder = own if weights.config.direct else pretrained.find_recognizer(recognizer, source)
     heard = checkpoint.load_recognizer(folder, *place) if folder else None
     if heard and heard[0].config.language != source:
         raise checkpoint.CheckpointError(

@@ -20,6 +20,7 @@ from streamtrans.messages import Command, Event
 from streamtrans.models.config import ModelConfig
 from streamtrans.models.ctc import CTCWords, HeardWord
 from streamtrans.models.model import Model
+from streamtrans.models.piece_states import evidence
 from streamtrans.models.recognizer import Recognizer, RecognizerConfig, best
 from streamtrans.nn.windows import next_windows
 from streamtrans.text.vocabulary import Vocabulary
@@ -138,9 +139,10 @@ def heard_wholly(
     behind = 160 * (frames + config.tail(frames)) - len(samples)
     _, dtype = recognizer.place()
     padded = torch.from_numpy(np.pad(samples, (0, behind))).to(dtype)[None]
-    logits = recognizer(LogMel(config.mels).to(dtype)(padded))
+    states = recognizer.encode(LogMel(config.mels).to(dtype)(padded))
+    logits = recognizer.output(states)
     words = CTCWords(vocabulary, config, config.language)
-    return words.feed(best(logits[0]).tolist()) + words.flush()
+    return words.feed(best(logits[0]).tolist(), evidence(states, logits)[0]) + words.flush()
 
 
 class Loudness(SpeechDetector):
@@ -176,6 +178,19 @@ def hearing_engine(max_sessions: int = 4, max_batch: int = 8) -> Engine:
         max_batch,
         recognizer=heard,
         detector=Loudness(),
+    )
+
+
+def direct_model(seed: int = 0) -> Model:
+    """A toy that READs the states of `recognizer`."""
+    return model(seed, states=HEARD.dim, words=80, window=240, memory=240)
+
+
+def direct_engine(max_sessions: int = 4, max_batch: int = 8, beam: int = 1) -> Engine:
+    """An engine over `direct_model`, which hears as `hearing_engine` does."""
+    heard = (recognizer(), spoken_vocabulary())
+    return Engine(
+        direct_model(), vocabulary(), max_sessions, max_batch, beam, heard, detector=Loudness()
     )
 
 

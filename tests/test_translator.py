@@ -29,6 +29,24 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+def test_a_direct_model_is_loaded_with_its_own_recogniser(tmp_path: Path) -> None:
+    heard, model = fakes.recognizer(), fakes.direct_model()
+    theirs, folder = tmp_path / "heard", tmp_path / "direct"
+    checkpoint.save(theirs, heard.config, fakes.spoken_vocabulary(), heard.state_dict())
+    ours = (folder, model.config, fakes.vocabulary(), model.state_dict())
+    checkpoint.save(*ours)
+    with pytest.raises(CheckpointError, match="recognizer"):  # it was left behind
+        load_engine(str(folder), device="cpu")
+    checkpoint.save(*ours, recognizer=theirs)
+    with pytest.raises(CheckpointError, match="its own recogniser"):
+        load_engine(str(folder), device="cpu", recognizer=str(theirs))
+    translator = streamtrans.load(str(folder), device="cpu", max_sessions=2)
+    with pytest.raises(SessionError, match="bad_kind"):
+        translator.open()
+    events = translator.open(rate=16_000).feed_audio(bytes(32_000))
+    assert events == [] and translator.engine.kinds == ("audio",)
+
+
 @pytest.fixture
 def translator(toy: str) -> Translator:
     return streamtrans.load(toy, device="cpu", max_sessions=2)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from streamtrans.audio.errors import AudioError
 from streamtrans.audio.speech_detector import SpeechDetector
@@ -20,7 +21,7 @@ from streamtrans.engine.scheduler import Batch, schedule
 from streamtrans.engine.session import Session
 from streamtrans.engine.slots import Slots
 from streamtrans.engine.source_queue import Limits
-from streamtrans.engine.source_word import SessionError
+from streamtrans.engine.source_word import SessionError, Unit
 from streamtrans.messages import Command, Event
 from streamtrans.models.model import Model
 from streamtrans.models.recognizer import Recognizer
@@ -41,7 +42,8 @@ class Engine:
 
     max_sessions: slots of the state pool. max_batch: sessions in one tick at most. beam: hypotheses followed among the
     words that may be written before the next READ; 1 is greedy, piece by piece. recognizer: what hears the words of
-    sessions of audio, with its vocabulary; detector: what finds speech for it, None takes the embedded one.
+    sessions of audio, with its vocabulary; detector: what finds speech for it, None takes the embedded one. Raises
+    ValueError: a direct model without the recogniser it was trained with.
     """
 
     def __init__(
@@ -57,12 +59,15 @@ class Engine:
         self.model, self.vocabulary = model.config, vocabulary
         self.default_policy = model.config.policy
         self.max_sessions, self.max_batch = max_sessions, max_batch
+        direct = model.config.direct
+        if direct and (recognizer is None or recognizer[0].config.dim != model.config.states):
+            raise ValueError(f"{model.config.name} READs states of the recogniser it came with")
         self._model = model
         self._device = model.embedding.weight.device
         self._slots = Slots(model, max_sessions, spare=Beam.spare(beam, max_batch))
         self._beam = Beam(model, self._slots, vocabulary, beam) if beam > 1 else None
         self._limits = Limits(model.config.words, model.config.memory)
-        self._hearing = Hearing(*recognizer, max_sessions, detector) if recognizer else None
+        self._hearing = Hearing(*recognizer, max_sessions, detector, direct) if recognizer else None
         actions = [Action.READ, Action.WRITE] + [Action.HEAR] * self.hears
         self._ready: dict[Action, dict[Session, int]] = {action: {} for action in actions}
         self._sessions: set[Session] = set()
@@ -77,7 +82,8 @@ class Engine:
         self, policy: str | None = None, prefix: Sequence[str] = (), rate: int | None = None
     ) -> Session:
         """A new session. Raises EngineFull, PolicyError, and SessionError: a model that cannot stream (offline_model),
-        audio where there is no recogniser (no_speech) or at a rate that is not taken (bad_rate).
+        audio where there is no recogniser (no_speech) or at a rate that is not taken (bad_rate), text for a direct
+        model of speech (bad_kind).
 
         prefix: words of the first segment that are committed already and that it has to write again first. rate:
         samples a second of a session of audio, None for one of text.
@@ -86,6 +92,10 @@ class Engine:
             raise SessionError(
                 "offline_model",
                 f"{self.model.name} needs whole sentences (bidirectional or reversed source) and cannot serve live",
+            )
+        if self.model.direct and rate is None:
+            raise SessionError(
+                "bad_kind", f"{self.model.name} translates speech, not text; send audio"
             )
         chosen = runnable(policy or self.default_policy, self.model.decides)
         if not self._slots.free:
@@ -134,6 +144,11 @@ class Engine:
         return self._hearing is not None
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """What sessions can be of: text, audio."""
+        return ("text",) * (not self.model.direct) + ("audio",) * self.hears
+
+    @property
     def sessions(self) -> int:
         """How many are open."""
         return len(self._sessions)
@@ -179,13 +194,18 @@ class Engine:
         for _, alike in groupby(words, key=lambda w: 0 if few else len(w[0]).bit_length()):
             self._read_alike(list(alike))
 
-    def _read_alike(self, words: list[tuple[list[int], Session]]) -> None:
-        longest = max(len(word) for word, _ in words)
-        pad = self.vocabulary.pad
-        pieces = self._tensor([word + [pad] * (longest - len(word)) for word, _ in words])
-        lengths = None if longest == 1 else self._tensor([len(word) for word, _ in words])
+    def _read_alike(self, words: list[tuple[Unit, Session]]) -> None:
+        pieces = pad_sequence([self._unit(unit) for unit, _ in words], True, self.vocabulary.pad)
+        lengths = None if pieces.shape[1] == 1 else self._tensor([len(unit) for unit, _ in words])
         rows = self._rows([session for _, session in words])
+        pieces = pieces.to(self._device)
         self._slots.put(rows, self._model.read(pieces, self._slots.take(rows), lengths))
+
+    def _unit(self, unit: Unit) -> torch.Tensor:
+        """Ids, or states in the dtype of the model, on the host."""
+        if isinstance(unit, list):
+            return torch.tensor(unit)
+        return torch.from_numpy(unit).to(self._model.embedding.weight.dtype)
 
     def _run_write(self, sessions: Sequence[Session]) -> None:
         if self._beam:

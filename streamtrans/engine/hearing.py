@@ -1,13 +1,15 @@
 """HEAR: one batch step of the detector and one of the recogniser, over all sessions that have sound to hear.
 
 Both steps have a fixed shape for each session, a frame of 32 ms and a chunk of the recogniser, so that the sums of a
-stream do not depend on how its bytes were cut. It knows tensors and rows. It does not know words or segments.
+stream do not depend on how its bytes were cut. For a direct model the states of each frame go with its label. It knows
+tensors and rows. It does not know words or segments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from streamtrans.audio.features import LogMel
 from streamtrans.audio.pcm import Samples
 from streamtrans.audio.speech_detector import DetectorState, SpeechDetector
 from streamtrans.engine.listener import Listener
+from streamtrans.models.piece_states import States, evidence
 from streamtrans.models.recognizer import Recognizer, best
 from streamtrans.models.speech_encoder import SpeechEncoderState
 from streamtrans.nn.streaming import State
@@ -35,7 +38,7 @@ class HeardState(State):
 class Hearing:
     """Detector, features and recogniser, and a pool of `size` rows of their states.
 
-    detector: None takes the embedded one.
+    detector: None takes the embedded one. direct: the states are wanted, too.
     """
 
     def __init__(
@@ -44,8 +47,10 @@ class Hearing:
         vocabulary: Vocabulary,
         size: int,
         detector: SpeechDetector | None = None,
+        direct: bool = False,
     ) -> None:
         self.config = recognizer.config
+        self._states = self.config.dim if direct else 0
         self._recognizer, self._vocabulary = recognizer, vocabulary
         self._device, self._dtype = recognizer.place()
         exact = torch.promote_types(self._dtype, torch.float32)  # no spectrum in half precision
@@ -56,7 +61,7 @@ class Hearing:
 
     def listener(self, row: int, rate: int) -> Listener:
         """Of a new session, on a clean row. Raises AudioError bad_rate."""
-        return Listener(row, rate, self.config, self._vocabulary)
+        return Listener(row, rate, self.config, self._vocabulary, self._states)
 
     def step(self, listeners: Sequence[Listener]) -> None:
         """A frame of each that has one to score, then a chunk of each that has one due."""
@@ -69,9 +74,9 @@ class Hearing:
         if due:
             if fresh := [one for one, chunk in due if chunk.first]:
                 self._heard.reset(self._rows(fresh))
-            labels = self._label(self._rows([one for one, _ in due]), [c.samples for _, c in due])
-            for (one, _), some in zip(due, labels, strict=True):
-                one.labelled(some)
+            heard = self._label(self._rows([one for one, _ in due]), [c.samples for _, c in due])
+            for (one, _), (labels, frames) in zip(due, heard, strict=True):
+                one.labelled(labels, frames)
 
     def reset(self, row: int) -> None:
         """Make a row new."""
@@ -84,12 +89,16 @@ class Hearing:
         self._detected.put(rows, state)
         return scores[:, 0].tolist()
 
-    def _label(self, rows: Tensor, chunks: list[Samples]) -> list[list[int]]:
+    def _label(
+        self, rows: Tensor, chunks: list[Samples]
+    ) -> Iterable[tuple[list[int], States | None]]:
         state = self._heard.take(rows)
         mel, samples = self._features.step(self._stack(chunks), state.samples)
-        logits, encoder = self._recognizer.step(mel.to(self._dtype), state.encoder)
+        states, encoder = self._recognizer.encode_step(mel.to(self._dtype), state.encoder)
         self._heard.put(rows, HeardState(samples, encoder))
-        return best(logits).tolist()
+        logits = self._recognizer.output(states)
+        frames = evidence(states, logits) if self._states else repeat(None)
+        return zip(best(logits).tolist(), frames, strict=False)
 
     def _stack(self, samples: list[Samples]) -> Tensor:
         device, dtype = self._features.place()

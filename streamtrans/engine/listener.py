@@ -11,7 +11,7 @@ A chunk is due when the frames that cover it are scored, and not before its segm
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from streamtrans.audio.segments import Boundary, Edge, SpeechSegmenter
 from streamtrans.audio.speech_detector import FRAME
 from streamtrans.messages import Audio, Command, End, Flush
 from streamtrans.models.ctc import CTCWords, HeardWord
+from streamtrans.models.piece_states import States
 from streamtrans.models.recognizer import RecognizerConfig
 from streamtrans.text.vocabulary import Vocabulary
 
@@ -44,12 +45,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A word. begin, end: where it lies in the audio; at: how much audio it took to hear it, in ms."""
+    """A word. begin, end: where it lies in the audio; at: how much audio it took to hear it, in ms. states: (P, D) of
+    its pieces, for a direct model.
+    """
 
     text: str
     begin: float
     end: float
     at: float
+    states: States | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,19 @@ Heard = Spoken | Pause | Command
 class Listener:
     """Owned by a session. `Hearing` asks for the next `frame` and the next `chunk` and says what it heard in them.
 
-    rate: samples a second that come in. Raises AudioError bad_rate.
+    rate: samples a second that come in. states: dim of the states that go with each word, 0: none. Raises AudioError
+    bad_rate.
     """
 
     def __init__(
-        self, row: int, rate: int, config: RecognizerConfig, vocabulary: Vocabulary
+        self,
+        row: int,
+        rate: int,
+        config: RecognizerConfig,
+        vocabulary: Vocabulary,
+        states: int = 0,
     ) -> None:
-        self.row = row
+        self.row, self.states = row, states
         self._config, self._vocabulary = config, vocabulary
         self._input, self._sound = AudioInput(rate=rate), SampleBuffer()
         self._commands: deque[tuple[int, Command]] = deque()  # and the sample each waits for
@@ -202,13 +212,13 @@ class Listener:
         first = self._due[0] if self._due else None
         return first if isinstance(first, Chunk) else None
 
-    def labelled(self, labels: list[int]) -> None:
-        """What it heard in `chunk`."""
+    def labelled(self, labels: list[int], frames: States | None = None) -> None:
+        """What it heard in `chunk`. frames: (T, D + 1), of `piece_states.evidence`."""
         chunk = self._due.popleft()
         assert isinstance(chunk, Chunk)
         if chunk.first:
             self._words, self._offset = self._new_words(), chunk.begin / MS
-        self._say(self._words.feed(labels), chunk.at / MS)
+        self._say(self._words.feed(labels, frames), chunk.at / MS)
         self._release()
 
     def take_heard(self) -> list[Heard]:
@@ -231,7 +241,7 @@ class Listener:
             end = min(max(self._offset + word.end, self._last), at)
             begin = min(max(self._offset + word.begin, self._last), end)
             self._last = end
-            self._heard.append(Spoken(word.text, begin, end, at))
+            self._heard.append(Spoken(word.text, begin, end, at, word.states))
 
     def _new_words(self) -> CTCWords:
         return CTCWords(self._vocabulary, self._config, self._config.language)

@@ -14,7 +14,7 @@ from torch import Tensor
 from streamtrans.engine.listener import Listener
 from streamtrans.engine.prefix import Prefix
 from streamtrans.engine.source_queue import Limits, SourceQueue, Waiting
-from streamtrans.engine.source_word import SegmentEnd, SessionError, Word
+from streamtrans.engine.source_word import SegmentEnd, SessionError, Unit, Word
 from streamtrans.messages import (
     Changed,
     Command,
@@ -133,8 +133,8 @@ class Session:
             return False
         return True
 
-    def take_read(self) -> list[int]:
-        """The pieces of the next word, or the end of the segment. Call when `action` is READ."""
+    def take_read(self) -> Unit:
+        """The pieces or states of the next word, or the end of the segment. Call when `action` is READ."""
         item = self._source.take()
         self._hold, self._confidence = False, 1.0
         self.planned.clear()
@@ -147,13 +147,13 @@ class Session:
             )
             self._source_words += 1
             self._read += 1
-            self._read_pieces += len(item.pieces)
-            return item.pieces
+            self._read_pieces += len(item.unit)
+            return item.unit
         assert isinstance(item, SegmentEnd)
         if item.at is not None:
             self._read_clock = item.at
         self._ended = True
-        return [self.vocabulary.eos]
+        return item.unit
 
     # --- writing ----------------------------------------------------------------------------------
 

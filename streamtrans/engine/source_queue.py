@@ -7,11 +7,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamtrans.engine.listener import Listener, Pause, Spoken
-from streamtrans.engine.source_word import SegmentEnd, SessionError, Word, check_text, fitting
+from streamtrans.engine.source_word import (
+    SegmentEnd,
+    SessionError,
+    Unit,
+    Word,
+    check_text,
+    fitting,
+)
 from streamtrans.messages import Audio, Command, End, Flush, Mark, SetPolicy, Text
+from streamtrans.models import piece_states
 from streamtrans.text.source import Segmenter, Words
 from streamtrans.text.vocabulary import Vocabulary
 
@@ -38,6 +47,8 @@ class SourceQueue:
         self.listener = listener
         self._vocabulary = vocabulary
         self._waiting: deque[Waiting] = deque()
+        direct = listener is not None and listener.states
+        self._end: Unit = piece_states.end(direct) if direct else [vocabulary.eos]
         self._words = Words()
         self._segmenter = Segmenter(limits.words, limits.pieces - 1)
         self._clock = 0.0
@@ -126,17 +137,23 @@ class SourceQueue:
 
     def _add_word(self, text: str, at: float, heard: Spoken | None = None) -> None:
         begin, end = (heard.begin, heard.end) if heard else (None, None)
-        for part, pieces in fitting(text, self._vocabulary):
-            if not pieces:
+        for part, unit in self._units(text, heard):
+            if not len(unit):
                 continue
-            if not self._segmenter.fits(len(pieces)):
+            if not self._segmenter.fits(len(unit)):
                 self._end_segment()
-            self._waiting.append(Word(part, pieces, at, begin, end))
+            self._waiting.append(Word(part, unit, at, begin, end))
             self._unread += 1
-            if self._segmenter.add(part, len(pieces)):
+            if self._segmenter.add(part, len(unit)):
                 self._end_segment()
+
+    def _units(self, text: str, heard: Spoken | None) -> Sequence[tuple[str, Unit]]:
+        """What the model is to READ of a word, in parts if it is long."""
+        if heard is not None and heard.states is not None:
+            return [(text, heard.states)]
+        return fitting(text, self._vocabulary)
 
     def _end_segment(self, at: float | None = None) -> None:
         if self._segmenter.open_words:
             self._segmenter.close()
-            self._waiting.append(SegmentEnd(at))
+            self._waiting.append(SegmentEnd(at, self._end))

@@ -1,11 +1,17 @@
-"""What waits in a session to be READ: words, checked and cut where they have too many pieces, and ends of segments."""
+"""What waits in a session to be READ: words, checked and cut where they have too many pieces, and ends of segments.
+
+What a READ takes is a unit: the pieces of a word or, for a direct model, the states of its heard pieces.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamtrans.models.piece_states import States
 from streamtrans.models.search import READ_PIECES
 from streamtrans.text.vocabulary import Vocabulary
+
+Unit = list[int] | States  # (P, D) states
 
 
 class SessionError(ValueError):
@@ -21,7 +27,7 @@ class Word:
     """A source word waiting to be READ; `at` is its source clock in ms; begin, end: where a spoken one lies."""
 
     text: str
-    pieces: list[int]
+    unit: Unit
     at: float
     begin: float | None = None
     end: float | None = None
@@ -32,6 +38,7 @@ class SegmentEnd:
     """The end of a segment, a READ of its own; `at` is the source clock when it was known, None: with its last word."""
 
     at: float | None
+    unit: Unit
 
 
 def check_text(text: str) -> None:

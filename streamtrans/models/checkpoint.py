@@ -1,5 +1,7 @@
 """A model on disk: a folder with model.safetensors, config.json and vocabulary.model, written whole or not at all.
 
+In the folder of a direct model of speech is another one, `recognizer`: what it hears with, and was trained with.
+
 It knows file names and dtypes. It knows nothing of training beyond extra tensors it is asked to keep beside the model.
 """
 
@@ -25,6 +27,8 @@ from streamtrans.models.model import Model
 from streamtrans.models.recognizer import Recognizer, RecognizerConfig
 from streamtrans.text.vocabulary import Vocabulary
 
+RECOGNIZER = "recognizer"  # the folder in that of a direct model
+
 
 class CheckpointError(ValueError):
     """A folder that is no checkpoint, or not one of this version."""
@@ -36,8 +40,12 @@ def save(
     vocabulary: Vocabulary,
     weights: dict[str, Tensor],
     extra: dict[str, dict[str, Tensor]] | None = None,
+    recognizer: Path | None = None,
 ) -> None:
-    """Write a checkpoint that is whole or not there: a stop half way leaves the old one, at worst as `.gone`."""
+    """Write a checkpoint that is whole or not there: a stop half way leaves the old one, at worst as `.gone`.
+
+    recognizer: the folder of the one it hears with, which is copied into it.
+    """
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -47,15 +55,32 @@ def save(
         (draft / f"{name}.safetensors").write_bytes(whole)
     (draft / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
     (draft / "vocabulary.model").write_bytes(vocabulary.model)
-    for path in draft.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    if recognizer is not None:
+        _copy_files(recognizer, draft / RECOGNIZER)
+    for path in draft.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
     gone = folder.with_name(folder.name + ".gone")
     shutil.rmtree(gone, ignore_errors=True)
     if folder.exists():
         folder.rename(gone)
     draft.rename(folder)
     shutil.rmtree(gone, ignore_errors=True)
+
+
+def copy(folder: Path, to: Path) -> None:
+    """A checkpoint without what stands beside the model, whole or not there. `to` must not exist. Raises OSError."""
+    draft = to.with_name(to.name + ".draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    _copy_files(folder, draft)
+    draft.rename(to)
+
+
+def _copy_files(folder: Path, to: Path) -> None:
+    to.mkdir(parents=True)
+    for name in ("model.safetensors", "config.json", "vocabulary.model"):
+        shutil.copyfile(folder / name, to / name)
 
 
 def load(

@@ -46,7 +46,8 @@ class ModelConfig:
     learned estimate, beside the output, of whether more source would change the next piece.
 
     dim D, heads H, hidden: width of the feed-forward. window: positions that self-attention looks back. memory: source
-    pieces a segment may have, with its end. words: source words a segment may have before it is cut.
+    pieces a segment may have, with its end. words: source words a segment may have before it is cut. states: 0, it
+    READs pieces of text; else it READs states of the recogniser, of this dim, one for each heard piece: it is `direct`.
     """
 
     name: str
@@ -72,6 +73,12 @@ class ModelConfig:
     words: int = 60
     dropout: float = 0.1
     policy: str = "wait-3"
+    states: int = 0
+
+    @property
+    def direct(self) -> bool:
+        """It translates speech without words between: what it READs are states of a recogniser."""
+        return self.states > 0
 
     @property
     def offline(self) -> bool:
@@ -105,5 +112,9 @@ class ModelConfig:
                 raise ConfigError(f"{name} must be at least 1")
         if self.chunk < 1:
             raise ConfigError("chunk must be at least 1")
+        if self.states < 0:
+            raise ConfigError("states must be at least 0")
+        if self.direct and self.offline:
+            raise ConfigError("states come as they are heard: no bidirectional or reversed source")
         if self.monotonic and self.policy_head:
             raise ConfigError("monotonic attention decides by itself: no policy_head beside it")

@@ -1,7 +1,8 @@
 """A sequence-to-sequence model that READs source pieces and WRITEs target pieces, each row at its own position.
 
-It is assembled from an encoder, a cross-attention and a decoder by its config. It knows token ids, and that
-cross-attention sees exactly what was READ. It knows no words, policies or sessions.
+It is assembled from an encoder, a cross-attention and a decoder by its config. A source piece is a token id or, for a
+direct model of speech, the state of a heard piece. It knows ids and states, and that cross-attention sees exactly what
+was READ. It knows no words, policies or sessions.
 """
 
 from __future__ import annotations
@@ -52,12 +53,15 @@ class PolicyHead(nn.Module):
 
 
 class Model(nn.Module):
-    """Encoder, decoder and one embedding for source, target and output (tied)."""
+    """Encoder, decoder and one embedding for source, target and output (tied); in a direct model an input layer stands
+    in place of the source embedding.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         c = self.config = config
         self.embedding = nn.Embedding(c.vocabulary, c.dim)
+        self.input = nn.Linear(c.states, c.dim) if c.direct else None
         self.encoder = build_encoder(c)
         self.decoder = nn.ModuleList(_decoder_layer(c, i) for i in range(c.decoder_layers))
         self.decoder_norm = nn.LayerNorm(c.dim, bias=False)
@@ -75,8 +79,8 @@ class Model(nn.Module):
         """Decoder outputs before the output projection, for training, and the expected alignments of monotonic
         attention.
 
-        source: (B, S) ids, target: (B, U) ids shifted right, visible: (B, U) source pieces READ before target piece u
-        is written -> (B, U, D), and (B, H, U, S) for each layer that learns when to WRITE.
+        source: (B, S) ids or (B, S, states), target: (B, U) ids shifted right, visible: (B, U) source pieces READ
+        before target piece u is written -> (B, U, D), and (B, H, U, S) for each layer that learns when to WRITE.
         """
         memory = self.encode(source)
         x, alignments = self._embed(target), []
@@ -87,9 +91,9 @@ class Model(nn.Module):
         return self.decoder_norm(x), tuple(alignments)
 
     def encode(self, source: Tensor) -> Tensor:
-        """Whole sentences: (B, S) ids ending in eos, padded with pad -> (B, S, D)."""
+        """Whole sentences: (B, S) ids ending in eos, padded with pad, or (B, S, states) -> (B, S, D)."""
         if not self.config.offline:
-            return self.encoder(self._embed(source))
+            return self.encoder(self._enter(source))
         lengths = (source != Vocabulary.pad).sum(1)
         if self.config.reversed_source:
             source = turn_round(source, lengths - 1)
@@ -105,7 +109,8 @@ class Model(nn.Module):
         return ModelState(self.encoder.init_state(batch), decoder)
 
     def read(self, pieces: Tensor, state: ModelState, lengths: Tensor | None = None) -> ModelState:
-        """One encoder step; its output joins the source memory of each decoder layer. pieces: (B, T).
+        """One encoder step; its output joins the source memory of each decoder layer. pieces: (B, T) ids or
+        (B, T, states), T at most `window`; lengths: (B,) of the T that count.
 
         An offline model takes the whole sentence, padded, in its one READ.
         """
@@ -113,7 +118,7 @@ class Model(nn.Module):
         if self.config.offline:
             memory, lengths = self.encode(pieces), (pieces != Vocabulary.pad).sum(1)
         else:
-            memory, encoder = self.encoder.step(self._embed(pieces), encoder, lengths)
+            memory, encoder = self.encoder.step(self._enter(pieces), encoder, lengths)
         stack = self._stack()
         cells = stack[0].cells(state.decoder[0], pieces.shape[1], lengths)
         layers = zip(stack, state.decoder, strict=True)
@@ -144,6 +149,9 @@ class Model(nn.Module):
         elif self.head is not None:
             confidence = self.head(x, logits).float().sigmoid()
         return logits, confidence, ModelState(state.encoder, tuple(layers))
+
+    def _enter(self, source: Tensor) -> Tensor:
+        return self._embed(source) if self.input is None else self.input(source)
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.embedding(ids) * self.scale

@@ -64,7 +64,11 @@ class Recognizer(Strided[SpeechEncoderState]):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, M) -> (B, count(T), V)."""
-        return self.output(self.encoder(self.normalization(x)))
+        return self.output(self.encode(x))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The states that the output layer scores: (B, T, M) -> (B, count(T), D)."""
+        return self.encoder(self.normalization(x))
 
     def halfway(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, and before it the same output layer's logits from the layer in the middle (Lee & Watanabe
@@ -81,8 +85,14 @@ class Recognizer(Strided[SpeechEncoderState]):
         self, x: Tensor, state: SpeechEncoderState, lengths: Tensor | None = None
     ) -> tuple[Tensor, SpeechEncoderState]:
         """(B, T, M), state -> (B, whole chunks, V), state; as `SpeechEncoder.step`."""
-        y, state = self.encoder.step(self.normalization(x), state, lengths)
+        y, state = self.encode_step(x, state, lengths)
         return self.output(y), state
+
+    def encode_step(
+        self, x: Tensor, state: SpeechEncoderState, lengths: Tensor | None = None
+    ) -> tuple[Tensor, SpeechEncoderState]:
+        """As `step`, the states before the output layer."""
+        return self.encoder.step(self.normalization(x), state, lengths)
 
     def count(self, length: N) -> N:
         """Labels out after `length` mel frames."""

@@ -39,8 +39,10 @@ def beam_search(
     width: hypotheses kept for each sentence, 1 is greedy. length_penalty: alpha of Wu et al. 2016, eq. 14 (without its
     coverage): log probability, the end included, over ((5 + length) / 6) ** alpha. ratio, spare: a target has at most
     ratio x source pieces + spare. batch: sentences searched at once. Raises ValueError: a width or batch below 1, a
-    source that exceeds the model's memory.
+    source that exceeds the model's memory, a model of speech.
     """
+    if model.config.direct:
+        raise ValueError(f"{model.config.name} READs speech, not pieces; give a text model")
     if width < 1 or batch < 1:
         raise ValueError(f"width {width} and batch {batch} must be at least 1")
     targets: list[list[int]] = [[] for _ in sources]

@@ -17,6 +17,7 @@ from streamtrans.nn.monotonic import delay_variance, differentiable_average_lagg
 from streamtrans.text.vocabulary import Vocabulary
 
 FULL = 1 << 20  # a k no source is as long as: READ everything before the first WRITE
+NEVER_READ = 2 * FULL
 
 
 def visible_pieces(
@@ -29,12 +30,26 @@ def visible_pieces(
 
     source: (B, S) ending in eos, target: (B, U) shifted right, ends_word: (V,) bool, k: (B,) -> (B, U) in 1..S.
     """
+    return visible_positions(source_units(source, ends_word, pad, eos), target, ends_word, k)
+
+
+def source_units(source: Tensor, ends_word: Tensor, pad: int, eos: int) -> Tensor:
+    """Which READ each source piece comes with, 0 the first; NEVER_READ for padding. As `visible_pieces` -> (B, S)."""
     ends = ends_word[source] | (source == eos)
-    unit = ends.cumsum(1) - ends.long()  # (B, S): the unit a piece belongs to
-    unit = unit.masked_fill(source == pad, 2 * FULL)
+    return (ends.cumsum(1) - ends.long()).masked_fill(source == pad, NEVER_READ)
+
+
+def visible_positions(unit: Tensor, target: Tensor, ends_word: Tensor, k: Tensor) -> Tensor:
+    """As `visible_pieces`, for source positions of any kind. unit: (B, S), the READ that each comes with, from 0 on."""
     written = ends_word[target].cumsum(1)  # (B, U)
     allowed = (written + k[:, None]).clamp(max=FULL)
     return torch.searchsorted(unit, allowed).clamp(min=1)
+
+
+def drawn_k(lowest: int, highest: int, full: float, count: int) -> Tensor:
+    """A k for each of `count` sentences: from `lowest` to `highest`, and FULL for a share of them. (count,)."""
+    k = torch.randint(lowest, highest + 1, (count,))
+    return torch.where(torch.rand(count) < full, FULL, k)
 
 
 class SmoothedCrossEntropy(torch.autograd.Function):
@@ -111,7 +126,20 @@ class Translation(nn.Module):
 
         source: (B, S), shifted, target: (B, U), k: (B,). sampled: share of the inputs that are the model's predictions.
         """
-        visible = self.visible(source, shifted, k)
+        unit = source_units(source, self.ends_word, Vocabulary.pad, Vocabulary.eos)
+        return self.losses(source, unit, shifted, target, k, sampled)
+
+    def losses(
+        self,
+        source: Tensor,
+        unit: Tensor,
+        shifted: Tensor,
+        target: Tensor,
+        k: Tensor,
+        sampled: float = 0.0,
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, for a source of any kind that the model READs. unit: (B, S), see `visible_positions`."""
+        visible = visible_positions(unit, shifted, self.ends_word, k)
         if sampled:
             shifted = self._sampled(source, shifted, visible, sampled)
         kept = target != Vocabulary.pad
@@ -120,7 +148,7 @@ class Translation(nn.Module):
             x[kept], self.model.embedding.weight, target[kept], self.smoothing
         )
         if self.training and alignments and (self.latency or self.variance):
-            loss = loss + self._latency(torch.cat(alignments, dim=1), source, kept)
+            loss = loss + self._latency(torch.cat(alignments, dim=1), unit, kept)
         return loss, plain
 
     def visible(self, source: Tensor, shifted: Tensor, k: Tensor) -> Tensor:
@@ -139,12 +167,12 @@ class Translation(nn.Module):
         drawn &= (shifted != Vocabulary.pad) & (shifted != Vocabulary.bos)
         return torch.where(drawn, inputs, shifted)
 
-    def _latency(self, alignment: Tensor, source: Tensor, kept: Tensor) -> Tensor:
+    def _latency(self, alignment: Tensor, unit: Tensor, kept: Tensor) -> Tensor:
         """Lagging of the mean head (Arivazhagan et al. 2019, section 3.3), and how far heads are apart (Ma et al. 2020,
         section 2.3), summed over sentences. alignment: (B, H, U, S), heads of all layers.
         """
         delay = expected_delay(alignment)  # (B, H, U)
-        source_length = (source != Vocabulary.pad).sum(1).to(delay.dtype)
+        source_length = (unit < NEVER_READ).sum(1).to(delay.dtype)
         target_length = kept.sum(1).to(delay.dtype)
         lag = differentiable_average_lagging(delay.mean(1), source_length, target_length)
         loss = self.latency * lag.sum()

@@ -1,6 +1,7 @@
 """A recipe: all that determines a training run, read from TOML into frozen values. Unknown keys are errors.
 
-`kind` in the file says which: `text` (`Recipe`, the default) or `speech` (`SpeechRecipe`).
+`kind` in the file says which: `text` (`Recipe`, the default), `speech` (`SpeechRecipe`, a recogniser) or `direct`
+(`DirectRecipe`, translation of speech without words between).
 `TASK/SYSTEM` names a shipped task (data, languages, budget) with one of the systems of systems.toml in it.
 """
 
@@ -50,7 +51,9 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What every run has. start: another run in the same folder of runs whose result this one begins with."""
+    """What every run has. start: what it begins with: the result of another run in the same folder of runs, an embedded
+    model by name, or a checkpoint by folder.
+    """
 
     name: str
     model: dict[str, Any]
@@ -134,9 +137,8 @@ class Curriculum:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeechRecipe(Run):
-    """A run of a recogniser. seconds: of sound a step, at most, before it is changed (for text an estimate).
-    intermediate: weight of the CTC loss in the middle of the encoder, the last one's is 1 minus it. augmentation: of
+class SoundRecipe(Run):
+    """A run on speech. seconds: of sound a step, at most, before it is changed (for text an estimate). augmentation: of
     samples; masks: of features. loaders: processes that make batches; 0: the training process makes them itself,
     between steps.
     """
@@ -144,20 +146,59 @@ class SpeechRecipe(Run):
     train: tuple[Speech, ...]
     dev: tuple[Speech, ...]
     seconds: float = 120.0
-    intermediate: float = 0.3
     curriculum: Curriculum = Curriculum()
     augmentation: Augmentation = Augmentation()
     masks: SpecAugment = SpecAugment()
     loaders: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.intermediate < 1:
-            raise ConfigError("intermediate must be from 0 to under 1")
         if self.seconds <= 0:
             raise ConfigError("seconds must be over 0")
 
 
-def load_recipe(name: str | Path) -> Recipe | SpeechRecipe:
+@dataclass(frozen=True, kw_only=True)
+class SpeechRecipe(SoundRecipe):
+    """A run of a recogniser. intermediate: weight of the CTC loss in the middle of the encoder, the last one's is 1
+    minus it.
+    """
+
+    intermediate: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.intermediate < 1:
+            raise ConfigError("intermediate must be from 0 to under 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectRecipe(SoundRecipe):
+    """A run of direct translation: it begins with the text model `start` and hears with `recognizer`, named as `start`
+    is, which stays as it is. `model` says what is to differ from the text model's config.
+
+    The rest is as in `Recipe`; the k words of wait-k are those that the recogniser hears.
+    """
+
+    recognizer: str
+    smoothing: float = 0.1
+    lowest_k: int = 1
+    highest_k: int = 9
+    full: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.start:
+            raise ConfigError("direct translation needs `start`: a text model to begin with")
+
+
+AnyRecipe = Recipe | SpeechRecipe | DirectRecipe
+KINDS: dict[str, type[AnyRecipe]] = {
+    "text": Recipe,
+    "speech": SpeechRecipe,
+    "direct": DirectRecipe,
+}
+
+
+def load_recipe(name: str | Path) -> AnyRecipe:
     """A recipe file, or a shipped recipe by its name: `en-fr-text`, or TASK/SYSTEM as in `multi30k.en-fr/mma-il`.
 
     Raises ConfigError on a name, a key or a table that does not exist.
@@ -174,7 +215,7 @@ def load_recipe(name: str | Path) -> Recipe | SpeechRecipe:
             f"({', '.join(systems)}), or give a .toml file"
         )
     values = _toml(path)
-    if system and values.get("kind") == "speech":
+    if system and values.get("kind", "text") != "text":
         raise ConfigError(f"{task} is a recipe of speech; systems are of text")
     if system:
         values = _merged(values, systems[system])
@@ -204,10 +245,10 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return {**base, **over, **tables}
 
 
-def _recipe(values: dict[str, Any], where: str) -> Recipe | SpeechRecipe:
+def _recipe(values: dict[str, Any], where: str) -> AnyRecipe:
     kind = values.pop("kind", "text")
-    if kind not in ("text", "speech"):
-        raise ConfigError(f"{where}: kind {kind!r}: known are text, speech")
+    if kind not in KINDS:
+        raise ConfigError(f"{where}: kind {kind!r}: known are {', '.join(KINDS)}")
     for split in ("train", "dev"):
         corpora = values.get(split, [])
         made: type = Corpus if kind == "text" else Speech
@@ -215,8 +256,8 @@ def _recipe(values: dict[str, Any], where: str) -> Recipe | SpeechRecipe:
         if not corpora:
             raise ConfigError(f"{where}: no [[{split}]] corpus")
     tables: dict[str, type] = {"optimizer": Optimizer}
-    if kind == "speech":
+    if kind != "text":
         tables |= {"curriculum": Curriculum, "augmentation": Augmentation, "masks": SpecAugment}
     for name, table in tables.items():
         values[name] = build(table, values.get(name, {}), f"{where}: {name}")
-    return build(Recipe, values, where) if kind == "text" else build(SpeechRecipe, values, where)
+    return build(KINDS[kind], values, where)

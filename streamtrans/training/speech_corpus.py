@@ -23,10 +23,12 @@ from streamtrans.models.recognizer import BLANK
 from streamtrans.models.speech_encoder import SpeechEncoderConfig
 from streamtrans.text.vocabulary import Vocabulary
 from streamtrans.training.augmentation import CLEAN, padded
-from streamtrans.training.recipe import SpeechRecipe
+from streamtrans.training.recipe import SoundRecipe
 from streamtrans.training.speech_sources import Source, SpokenText, plain_voices
 from streamtrans.training.workers import Workers
 
+DEV_ROWS = 100
+DEV_BATCH = 20
 ALIKE = 50  # the rows of a batch are from a part of their source, one of so many by length
 
 
@@ -78,7 +80,7 @@ class SpeechCorpus(Dataset[tuple[int, float, SpeechBatch]]):
 
     def __init__(
         self,
-        recipe: SpeechRecipe,
+        recipe: SoundRecipe,
         sources: Sequence[Source],
         vocabulary: Vocabulary,
         config: SpeechEncoderConfig,
@@ -148,6 +150,18 @@ class SpeechCorpus(Dataset[tuple[int, float, SpeechBatch]]):
                 heard.copy_(recipe.masks.apply(heard, self.fill, rng))
         return batch
 
+    def spread(self, source: Source) -> tuple[np.ndarray, list[SpeechBatch]]:
+        """For measures: some rows spread over a source, short ones first, and their batches, the same at any time."""
+        every = max(1, len(source.transcripts) // DEV_ROWS)
+        rows = np.argsort(source.seconds, kind="stable")[::every][:DEV_ROWS]
+        batches = []
+        for some in np.array_split(rows, max(1, len(rows) // DEV_BATCH)):
+            chances = [np.random.default_rng((self._recipe.seed, int(row))) for row in some]
+            pairs = zip(some, chances, strict=True)
+            sounds = [source.utterance(int(row), chance).samples for row, chance in pairs]
+            batches.append(SpeechBatch.of(sounds, self._labels(source, some), self._config))
+        return rows, batches
+
     def _full_share(self, step: int) -> float:
         """Of the steps about here, how many have all the recipe has: 0 at first, then rising to 1."""
         easy = self._recipe.curriculum.steps
@@ -161,3 +175,11 @@ class SpeechCorpus(Dataset[tuple[int, float, SpeechBatch]]):
 
     def _labels(self, source: Source, rows: np.ndarray) -> list[list[int]]:
         return self._vocabulary.encode_lines([source.transcripts[row] for row in rows])
+
+
+class TranslatedSpeech(SpeechCorpus):
+    """The same speech, its labels the pieces of its translations, with the end. vocabulary: of the translator."""
+
+    def _labels(self, source: Source, rows: np.ndarray) -> list[list[int]]:
+        lines = self._vocabulary.encode_lines([source.translations[row] for row in rows])
+        return [[*line, self._vocabulary.eos] for line in lines]

@@ -43,6 +43,10 @@ class Source(Protocol):
     def transcripts(self) -> Sequence[str]:
         """What a recogniser should write of each."""
 
+    @property
+    def translations(self) -> Sequence[str]:
+        """What a translator should; none if nobody gave any."""
+
     def utterance(
         self, row: int, rng: np.random.Generator, voices: Sequence[Voice] = ()
     ) -> Utterance:
@@ -52,8 +56,15 @@ class Source(Protocol):
 class SpokenText:
     """Sentences that espeak-ng speaks, in any of its voices. held_out: in those that are kept for scores."""
 
-    def __init__(self, texts: Sequence[str], language: str, held_out: bool = False) -> None:
+    def __init__(
+        self,
+        texts: Sequence[str],
+        language: str,
+        held_out: bool = False,
+        translations: Sequence[str] = (),
+    ) -> None:
         self._texts, self._language, self._held_out = texts, language, held_out
+        self.translations = translations
         self.transcripts = [transcript(text, language) for text in texts]
         self.seconds = np.array([PAUSE + LETTER * len(t) for t in self.transcripts])
 
@@ -61,11 +72,12 @@ class SpokenText:
     def read(
         cls, folder: Path, corpus: Speech, language: str, held_out: bool = False
     ) -> SpokenText:
-        """The sources of a file of pairs, each once. Raises ConfigError."""
-        pairs = read_pairs(folder, Corpus(corpus.text, words=corpus.words))
-        texts = {spoken(source, language): None for source, _ in pairs}
-        texts.pop(None, None)
-        return cls([text for text in texts if text], language, held_out)
+        """The sources of a file of pairs, each once, with the first of its targets. Raises ConfigError."""
+        texts: dict[str, str] = {}
+        for source, target in read_pairs(folder, Corpus(corpus.text, words=corpus.words)):
+            if text := spoken(source, language):
+                texts.setdefault(text, target)
+        return cls(list(texts), language, held_out, list(texts.values()))
 
     def utterance(
         self, row: int, rng: np.random.Generator, voices: Sequence[Voice] = ()
@@ -84,9 +96,13 @@ class Recordings:
     """What people said, from files."""
 
     def __init__(
-        self, paths: Sequence[Path], seconds: Sequence[float], transcripts: Sequence[str]
+        self,
+        paths: Sequence[Path],
+        seconds: Sequence[float],
+        transcripts: Sequence[str],
     ) -> None:
         self._paths, self.transcripts = paths, transcripts
+        self.translations: Sequence[str] = ()
         self.seconds = np.array(seconds)
 
     @classmethod

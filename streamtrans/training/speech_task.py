@@ -24,8 +24,6 @@ from streamtrans.training.task import Share, autocast, found_vocabulary, moved
 from streamtrans.training.transcription import Transcription
 from streamtrans.training.workers import Workers
 
-DEV_ROWS = 100
-DEV_BATCH = 20
 STATISTICS = 4  # batches that the normalisation of features is fitted to
 
 
@@ -84,17 +82,9 @@ class SpeechTask:
         return texts
 
     def _dev(self, data: Path, corpus: Speech) -> tuple[list[SpeechBatch], list[str]]:
-        """Some rows spread over a corpus, short ones first, in held-out voices or of held-out people; never changed."""
+        """Some rows, in held-out voices or of held-out people, and their transcripts."""
         source = read_source(data, corpus, self.language, held_out=True)
-        every = max(1, len(source.transcripts) // DEV_ROWS)
-        rows = np.argsort(source.seconds, kind="stable")[::every][:DEV_ROWS]
-        batches = []
-        for some in np.array_split(rows, max(1, len(rows) // DEV_BATCH)):
-            chances = [np.random.default_rng((self.recipe.seed, int(row))) for row in some]
-            pairs = zip(some, chances, strict=True)
-            sounds = [source.utterance(int(row), chance).samples for row, chance in pairs]
-            labels = self.vocabulary.encode_lines([source.transcripts[row] for row in some])
-            batches.append(SpeechBatch.of(sounds, labels, self.config))
+        rows, batches = self.corpus.spread(source)
         return batches, [source.transcripts[row] for row in rows]
 
     def _fit(self) -> None:

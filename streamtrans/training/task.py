@@ -1,7 +1,7 @@
 """What a run trains: the face that a task has to the training loop, which knows no more of it.
 
 A task owns the model, the vocabulary, the objective and the batches; the loop (trainer.py) owns the order of steps, the
-optimizers, checkpoints and the journal. text_task.py and speech_task.py are the two.
+optimizers, checkpoints and the journal. text_task.py, speech_task.py and direct_task.py are the three.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from streamtrans import pretrained
 from streamtrans.models.config import ConfigError, ModelConfig
 from streamtrans.models.recognizer import RecognizerConfig
 from streamtrans.text.vocabulary import Vocabulary
@@ -78,12 +79,23 @@ def other_run(folder: Path, name: str) -> Path:
     return folder.parent / name
 
 
+def finished(recipe: Run, folder: Path, name: str) -> Path:
+    """The folder of what a recipe names: the result of another run beside this one, an embedded model, or a checkpoint.
+    Raises ConfigError.
+    """
+    run = other_run(folder, name)
+    if (run / "averaged" / "model.safetensors").is_file():
+        return run / "averaged"
+    try:
+        return pretrained.find(name)
+    except pretrained.UnknownModel as error:
+        raise ConfigError(f"{recipe.name}: no finished run in {run}; {error}") from error
+
+
 def found_vocabulary(recipe: Run, folder: Path) -> Vocabulary | None:
-    """The vocabulary of this run if it has one already, or of the run it starts with. Raises ConfigError."""
+    """The vocabulary of this run if it has one already, or of what it starts with. Raises ConfigError."""
     path = folder / "vocabulary.model"
     if not path.exists() and recipe.start:
-        theirs = other_run(folder, recipe.start) / "averaged" / "vocabulary.model"
-        if not theirs.is_file():
-            raise ConfigError(f"{recipe.name}: no finished run in {theirs.parents[1]}")
+        theirs = finished(recipe, folder, recipe.start) / "vocabulary.model"
         path.write_bytes(theirs.read_bytes())
     return Vocabulary.load(path) if path.exists() else None

@@ -17,7 +17,7 @@ from streamtrans.models.config import ModelConfig, build
 from streamtrans.models.model import Model
 from streamtrans.text.vocabulary import Vocabulary
 from streamtrans.training.corpus import Pairs, endless, read_pairs
-from streamtrans.training.objective import FULL, Confidence, Translation
+from streamtrans.training.objective import FULL, Confidence, Translation, drawn_k
 from streamtrans.training.recipe import Corpus, Recipe
 from streamtrans.training.task import Share, autocast, found_vocabulary, moved, other_run
 from streamtrans.training.workers import Workers
@@ -53,8 +53,7 @@ class TextTask:
         recipe = self.recipe
         for corpus, rows in endless(self.train, self.repeats, recipe.tokens, recipe.seed, step):
             pairs = self.train[corpus]
-            k = torch.randint(recipe.lowest_k, recipe.highest_k + 1, (len(rows),))
-            k = torch.where(torch.rand(len(rows)) < recipe.full, FULL, k)
+            k = drawn_k(recipe.lowest_k, recipe.highest_k, recipe.full, len(rows))
             own, weight = self.workers.part(len(rows))
             sampled = recipe.sampling * step / recipe.steps
             inputs = (*self._tensors(pairs, rows[own]), k[own], sampled)

@@ -1,8 +1,8 @@
 """The training loop: recipe in, checkpoints and a journal out, resumable after any stop.
 
-What it keeps in `folder`: the vocabulary once learned, `step-N` checkpoints (the last few), journal.jsonl. It knows
-when and in which order; what is trained and on what, a task knows (task.py), and who else works on the same batch,
-workers.py.
+What it keeps in `folder`: the vocabulary once learned, the recogniser of a direct model, `step-N` checkpoints (the last
+few), journal.jsonl. It knows when and in which order; what is trained and on what, a task knows (task.py), and who else
+works on the same batch, workers.py.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch import Tensor
 from streamtrans.models import checkpoint
 from streamtrans.models.config import ConfigError
 from streamtrans.models.model import average
-from streamtrans.training.recipe import Recipe, SpeechRecipe
-from streamtrans.training.task import Share, Task, autocast, moved, other_run
+from streamtrans.training.recipe import AnyRecipe, Recipe, SpeechRecipe
+from streamtrans.training.task import Share, Task, autocast, finished, moved
 from streamtrans.training.text_task import TextTask
 from streamtrans.training.workers import Workers
 
@@ -40,9 +40,7 @@ class Trainer:
     Under torchrun each process is a worker that takes its share of each batch.
     """
 
-    def __init__(
-        self, recipe: Recipe | SpeechRecipe, data: Path, folder: Path, device: str = "cpu"
-    ) -> None:
+    def __init__(self, recipe: AnyRecipe, data: Path, folder: Path, device: str = "cpu") -> None:
         self.recipe, self.folder = recipe, folder
         self.workers = Workers.join(device)
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +48,7 @@ class Trainer:
         self.config, self.vocabulary = self.task.config, self.task.vocabulary
         self.model = self.task.model
         if recipe.start:
-            self._start_from(other_run(folder, recipe.start) / "averaged")
+            self._start_from(finished(recipe, folder, recipe.start))
         self.shared = self.workers.share(self.task.objective)
         self.optimizers = self._optimizers()
         self.step = 0
@@ -136,7 +134,7 @@ class Trainer:
             missing, unexpected = self.model.load_state_dict(model.state_dict(), strict=False)
         except RuntimeError as error:  # tensors of other sizes
             raise wrong from error
-        if unexpected or any(not name.startswith("head.") for name in missing):
+        if unexpected or any(not name.startswith(("head.", "input.")) for name in missing):
             raise wrong
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
@@ -162,7 +160,8 @@ class Trainer:
     def _save(self) -> None:
         extra = {f"optimizer-{i}": _flatten(o) for i, o in enumerate(self.optimizers)}
         folder = self.folder / f"step-{self.step}"
-        checkpoint.save(folder, self.config, self.vocabulary, self.model.state_dict(), extra)
+        weights = self.model.state_dict()
+        checkpoint.save(folder, self.config, self.vocabulary, weights, extra, self._recognizer)
         for old in self.checkpoints()[: -self.recipe.keep]:
             checkpoint.remove(old)
 
@@ -176,7 +175,14 @@ class Trainer:
         last = self.checkpoints()[-self.recipe.average :]
         weights = average([load_file(p / "model.safetensors") for p in last])
         stored = {name: w.to(torch.bfloat16) for name, w in weights.items()}
-        checkpoint.save(self.folder / "averaged", self.config, self.vocabulary, stored)
+        averaged, heard = self.folder / "averaged", self._recognizer
+        checkpoint.save(averaged, self.config, self.vocabulary, stored, recognizer=heard)
+
+    @property
+    def _recognizer(self) -> Path | None:
+        """What the model hears with, if it is a direct one."""
+        folder = self.folder / checkpoint.RECOGNIZER
+        return folder if folder.is_dir() else None
 
     def _journal(self, **record: Any) -> None:
         if self.workers.leads:
@@ -184,12 +190,16 @@ class Trainer:
                 file.write(json.dumps({"time": time.time(), **record}) + "\n")
 
 
-def _task(recipe: Recipe | SpeechRecipe, data: Path, folder: Path, workers: Workers) -> Task:
+def _task(recipe: AnyRecipe, data: Path, folder: Path, workers: Workers) -> Task:
     if isinstance(recipe, Recipe):
         return TextTask(recipe, data, folder, workers)
-    from streamtrans.training.speech_task import SpeechTask
+    if isinstance(recipe, SpeechRecipe):
+        from streamtrans.training.speech_task import SpeechTask
 
-    return SpeechTask(recipe, data, folder, workers)
+        return SpeechTask(recipe, data, folder, workers)
+    from streamtrans.training.direct_task import DirectTask
+
+    return DirectTask(recipe, data, folder, workers)
 
 
 def _flatten(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -49,6 +49,12 @@ def transcript(text: str, language: str) -> str:
     return " ".join(_WORD.findall(plain))
 
 
+def printed(transcript: str) -> str:
+    """An English transcript as a text model reads sentences best: a capital, "I", a full stop."""
+    text = re.sub(r"\bi\b", "I", transcript)
+    return text[:1].upper() + text[1:] + "."
+
+
 def _spelt(match: re.Match[str]) -> str:
     from num2words import num2words
 

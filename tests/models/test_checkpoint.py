@@ -76,6 +76,25 @@ def test_it_holds_three_files_and_what_it_was_asked_to_keep(tmp_path: Path) -> N
     checkpoint.load(tmp_path / "toy")
 
 
+def test_a_direct_model_takes_its_recogniser_with_it(tmp_path: Path) -> None:
+    heard, model = fakes.recognizer(), fakes.direct_model()
+    config, weights = heard.config, heard.state_dict()
+    extra = {"optimizer-0": {"a": torch.ones(2)}}
+    checkpoint.save(tmp_path / "heard", config, fakes.spoken_vocabulary(), weights, extra)
+    kept = tmp_path / "kept"
+    checkpoint.copy(tmp_path / "heard", kept)
+    direct = (tmp_path / "direct", model.config, vocabulary(), model.state_dict())
+    checkpoint.save(*direct, recognizer=kept)
+    checkpoint.save(*direct, recognizer=kept)  # over the old one
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["direct", "heard", "kept"]
+    found, words = checkpoint.load_recognizer(tmp_path / "direct" / checkpoint.RECOGNIZER)
+    assert found.config == config and words.model == fakes.spoken_vocabulary().model
+    for name, weight in weights.items():
+        torch.testing.assert_close(found.state_dict()[name], weight.float())
+    assert len(list((tmp_path / "direct" / checkpoint.RECOGNIZER).iterdir())) == 3
+    assert same(checkpoint.load(tmp_path / "direct", dtype=torch.float64)[0], model)
+
+
 @pytest.mark.parametrize(
     "system", ["wait-k", "adaptive", "gru-wait-k", "gru-fixed", "mocha", "mma-il"]
 )
@@ -181,6 +200,8 @@ def test_a_vocabulary_of_another_size_is_said(tmp_path: Path) -> None:
         ({"chunk": 0}, "chunk must be at least 1"),
         ({"attention": "mocha", "policy_head": True}, "no policy_head beside it"),
         ({"dim": 10}, "multiple"),
+        ({"states": -1}, "states must be at least 0"),
+        ({"states": 8, "bidirectional": True}, "states come as they are heard"),
         ({"window": 0}, "window must be at least 1"),
         ({"words": -1}, "words must be at least 1"),
         ({"dimm": 8}, "unknown key dimm"),

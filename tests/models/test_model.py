@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import contract
 import fakes
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from streamtrans.models.model import Model, average
+from streamtrans.nn.streaming import Streaming
 
 ROWS, SOURCE, TARGET, VOCABULARY = 4, 11, 9, 17
 ANOTHER = 7
@@ -51,7 +54,8 @@ class Streams:
 
     def read(self, which: list[int], lengths: list[int]) -> None:
         rows = [self.rows[i] for i in which]
-        pieces = torch.full((len(rows), max(lengths)), ANOTHER)
+        pieces = torch.full((len(rows), max(lengths), *self.source.shape[2:]), ANOTHER)
+        pieces = pieces.to(self.source.dtype)
         for n, (i, row, length) in enumerate(zip(which, rows, lengths, strict=True)):
             pieces[n, :length] = self.source[i, row.read : row.read + length]
             row.read += length
@@ -104,6 +108,56 @@ def test_any_order_of_reads_and_writes_is_forward_with_what_was_visible(
     expected = model.logits(model(source, target, visible))
     actual = torch.stack([torch.stack(row.logits) for row in streams.rows])
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
+
+
+STATES = 6
+
+
+def states(rows: int, length: int, seed: int) -> Tensor:
+    """Of a recogniser."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, length, STATES, generator=generator).double()
+
+
+def direct(system: str = "wait-k") -> Model:
+    sizes = dict(vocabulary=VOCABULARY, dim=16, hidden=24, window=5, memory=SOURCE)
+    return fakes.system(system, made=Model, states=STATES, **sizes)
+
+
+class Encoded(Streaming[Any]):
+    """The source half of a direct model."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model.encode(x)
+
+    def init_state(self, batch: int) -> Any:
+        return self.model.init_state(batch).encoder
+
+    def step(self, x: Tensor, state: Any, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
+        assert self.model.input is not None
+        return self.model.encoder.step(self.model.input(x), state, lengths)
+
+
+@pytest.mark.parametrize("system", ["wait-k", "gru-wait-k"])
+def test_states_obey_the_law(system: str) -> None:
+    contract.verify(Encoded(direct(system)), states(3, SOURCE, 0), piece=5)
+
+
+@pytest.mark.parametrize("system", fakes.STREAMING)
+def test_states_in_any_order_of_reads_and_writes_are_forward(system: str) -> None:
+    model, rng = direct(system), np.random.default_rng(3)
+    source, target = states(ROWS, SOURCE, 1), ids(ROWS, TARGET, 2)
+    streams = Streams(model, source, target, rng.permutation(7)[:ROWS].tolist())
+    walk(streams, rng)
+    visible = torch.tensor([row.visible for row in streams.rows])
+    expected = model.logits(model(source, target, visible))
+    actual = torch.stack([torch.stack(row.logits) for row in streams.rows])
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(model.logits(model(source.roll(1, 0), target, visible)), expected)
 
 
 @pytest.mark.parametrize("system", fakes.STREAMING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamtrans.training.transcript import spoken, transcript
+from streamtrans.training.transcript import printed, spoken, transcript
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,7 @@ def test_chinese_characters_are_words() -> None:
     assert spoken("今天天气很好。", "zh") == "今天天气很好。"
     assert transcript("今天天气很好。", "zh") == "今 天 天 气 很 好"
     assert spoken("设定29度", "zh") is None
+
+
+def test_a_transcript_is_printed_as_a_sentence() -> None:
+    assert printed("i'm sure that i am in italy") == "I'm sure that I am in italy."
