@@ -101,7 +101,7 @@ def test_recipes_are_found_by_name_or_by_file(tmp_path: Path) -> None:
 )
 def test_a_name_nobody_has_is_answered_with_those_there_are(name: str) -> None:
     with pytest.raises(
-        ConfigError, match=f"no recipe '{name}': shipped are en-fr-speech, en-fr-text,.*mma-il"
+        ConfigError, match=f"no recipe '{name}': shipped are en-fr-direct, en-fr-speech, en-fr-text,.*mma-il"
     ):
         load_recipe(name)
 
