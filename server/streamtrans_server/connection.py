@@ -120,9 +120,7 @@ class Connection:
         if self._over.done():
             return
         try:
-            if opcode is Opcode.BINARY:
-                raise Failure("unexpected_audio", "this session takes text, not binary frames")
-            message = decode(frame)
+            message = decode(frame, binary=opcode is Opcode.BINARY)
             if self.session is not None:
                 self.session.take(message)
             elif isinstance(message, Start):

@@ -18,6 +18,7 @@ from typing import Protocol
 from streamtrans.messages import (
     PROTOCOL_VERSION,
     Ack,
+    Audio,
     Command,
     Done,
     End,
@@ -137,7 +138,7 @@ class LiveSession:
 
     # in: a message of the client
 
-    def take(self, message: FromClient) -> None:
+    def take(self, message: FromClient | Audio) -> None:
         """Raises Failure for what may not come now."""
         if type(message) is Text and not self._ended:
             self._text(message)
@@ -149,6 +150,8 @@ class LiveSession:
             raise Failure("bad_order", "start may come only once")
         elif self._ended:
             raise Failure("bad_order", "nothing may follow end")
+        elif isinstance(message, Audio):
+            raise Failure("bad_kind", "this session takes text, not audio")
         else:
             self._control(message)
 

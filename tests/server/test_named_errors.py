@@ -26,7 +26,7 @@ CASES: list[Case] = [
     ("bad_message", [START, '{"type":"text","text":"a","at":1e999}'], 1007),
     ("bad_message", [START, []], 1007),
     ("bad_message", [START, {"type": "mark", "id": "é" * 129}], 1007),
-    ("unexpected_audio", [START, b"\0\1\2\3"], 1003),
+    ("bad_kind", [START, b"\0\1\2\3"], 1003),
     ("bad_order", [TEXT], 1002),
     ("bad_order", [START, START], 1002),
     ("bad_order", [START, TEXT, END, TEXT], 1002),
