@@ -8,6 +8,7 @@ from __future__ import annotations
 from websockets.frames import CloseCode
 
 CLOSE_CODES: dict[str, CloseCode] = {
+    "too_large": CloseCode.MESSAGE_TOO_BIG,
     "bad_json": CloseCode.INVALID_DATA,
     "bad_message": CloseCode.INVALID_DATA,
     "bad_order": CloseCode.PROTOCOL_ERROR,

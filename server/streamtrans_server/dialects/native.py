@@ -16,10 +16,13 @@ class Native(Dialect):
     """The client says what it wants in `start`; the query is the handshake's."""
 
     def __init__(self, asked: Asked) -> None:
-        self._config = asked.config
+        self._largest = asked.config.max_message_bytes
 
     def hear(self, opcode: Opcode, frame: Payload) -> Iterable[FromClient | Audio]:
-        return (decode(frame, binary=opcode is Opcode.BINARY),)
+        binary = opcode is Opcode.BINARY
+        if not binary and len(frame) > self._largest:
+            raise Failure("too_large", f"one message holds at most {self._largest} bytes")
+        return (decode(frame, binary),)
 
     def tell(self, events: Sequence[FromServer], clock: float) -> list[bytes]:
         return [encode(event, clock) for event in events]
