@@ -45,7 +45,10 @@ wire_log.setLevel(logging.WARNING)  # below INFO it logs frames, and frames hold
 
 MODELS_PATH = "/v1/models"  # what a client may ask for, before it takes a session
 TOKEN_VARIABLE = "STREAMTRANS_TOKEN"
-LATER = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)  # with these a client may try again
+LATER = (
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)  # with these a client may try again
 LOOK = 0.25  # of the shortest time limit between two looks for sessions that exceed it
 
 
@@ -175,9 +178,7 @@ class App:
             HTTPStatus.NOT_FOUND, f"the path is {NATIVE_PATH}\n"
         )
 
-    def _admit(
-        self, socket: Websocket, headers: Headers, path: str, query: dict[str, str]
-    ) -> None:
+    def _admit(self, socket: Websocket, headers: Headers, path: str, query: dict[str, str]) -> None:
         """Take a slot, unless the client comes back to a session that has one. Raises Refusal."""
         if not origin_allowed(
             headers.get("Origin"), headers.get("Host"), self.config.allowed_origins

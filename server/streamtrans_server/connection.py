@@ -19,12 +19,13 @@ from streamtrans.messages import Audio, FromClient, FromServer, Start
 from streamtrans_server.admission import Lease
 from streamtrans_server.config import ServerConfig
 from streamtrans_server.dialects import Dialect
+from streamtrans_server.dialects.dialect import Payload
 from streamtrans_server.failure import Failure
 from streamtrans_server.live_session import LiveSession
 from streamtrans_server.logs import say, where
 from streamtrans_server.outbox import Item, Outbox
 from streamtrans_server.rate import Rate
-from streamtrans_server.websocket import Payload, Websocket
+from streamtrans_server.websocket import Websocket
 
 log = logging.getLogger("streamtrans.server.session")
 
@@ -208,8 +209,9 @@ class Connection:
         frames: list[bytes] = []
         clock = self.session.clock() if self.session is not None else 0.0
         with self._guarded():
-            for ready, group in groupby(items, key=lambda item: isinstance(item, bytes)):
-                frames += group if ready else self._dialect.tell(list(group), clock)  # type: ignore[arg-type]
+            for whole, group in groupby(items, key=_is_frame):
+                part = list(group)
+                frames += part if whole else self._dialect.tell(part, clock)  # type: ignore[arg-type]
         return frames
 
     def _pause(self, paused: bool) -> None:
@@ -244,3 +246,7 @@ class Connection:
                 await socket.close(code, reason)
         except TimeoutError:
             socket.transport.abort()
+
+
+def _is_frame(item: Item) -> bool:
+    return isinstance(item, bytes)

@@ -17,8 +17,8 @@ Item = FromServer | bytes  # a message, or a frame that is one already
 
 
 class Outbox:
-    """`send` never blocks. `frames` gives messages their form, `pause` stops and resumes their source, `starved` is called when
-    the client took nothing for `timeout` seconds."""
+    """`send` never blocks. `frames` gives messages their form, `pause` stops and resumes their source, `starved` is
+    called when the client took nothing for `timeout` seconds."""
 
     def __init__(
         self,

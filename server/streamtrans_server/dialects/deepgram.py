@@ -37,7 +37,7 @@ from streamtrans_server.failure import Failure
 LONGEST = 3000.0  # ms
 CHANNEL = (0, 1)  # the first of one
 SURE = 1.0  # a word is committed for good; there is no probability to tell
-PUNCTUATION = ".,;:!?\"()\u00ab\u00bb\u2026"
+PUNCTUATION = '.,;:!?"()\u00ab\u00bb\u2026'
 
 
 class _Control(msgspec.Struct, frozen=True):
@@ -62,6 +62,7 @@ class Deepgram(Dialect):
         self._words: list[Source] = []  # of the result that is not final
         self._covered = 0.0  # ms, where the last final result ended
         self._speaking = False  # a word came since the last pause
+        self._pausing = False  # a segment has ended, perhaps for the answer to Finalize
         self._finalizing = 0  # Finalize that are not yet answered
         self._closing = False
 
@@ -99,17 +100,19 @@ class Deepgram(Dialect):
         frames: list[bytes] = []
         heard = len(self._words)
         for event in events:
+            if self._pausing and not isinstance(event, Marked):
+                frames += self._paused()
             if isinstance(event, Source):
                 frames += self._word(event)
-            elif isinstance(event, Segment) and not self._finalizing:
-                frames += self._paused()
+            elif isinstance(event, Segment):
+                self._pausing = True
+                if not self._finalizing:
+                    frames += self._paused()
             elif isinstance(event, Marked):
                 self._finalizing -= 1
-                self._speaking = False
+                self._pausing = self._speaking = False
                 frames.append(self._final(self._words, ended=True, from_finalize=True))
             elif isinstance(event, Done):
-                if self._words:
-                    frames.append(self._final(self._words, ended=True))
                 frames.append(_frame(self._metadata()))
         if self._wanted.interim and self._words and len(self._words) != heard:
             frames.append(self._result(self._words, final=False))
@@ -127,7 +130,7 @@ class Deepgram(Dialect):
 
     def _paused(self) -> Iterator[bytes]:
         """A result keeps its last words until now, so that what is `speech_final` is never empty."""
-        self._speaking = False
+        self._pausing = self._speaking = False
         if not self._words:
             return
         last = _seconds(_end(self._words[-1]))

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from streamtrans_server.dialects.dialect import Asked, refused
 
-IGNORED = frozenset(("model", "version", "tag", "mip_opt_out", "policy", "access_token"))  # allowed, without effect here
+IGNORED = frozenset(
+    ("model", "version", "tag", "mip_opt_out", "policy", "access_token")
+)  # allowed, without effect here
 FEATURES = frozenset(  # that are not there: they may be named only to switch them off
     "diarize multichannel profanity_filter numerals dictation filler_words detect_entities measurements"
     " detect_language sentiment".split()

@@ -21,9 +21,13 @@ from streamtrans_server.dialects.dialect import Asked, Dialect, Payload, Reply
 from streamtrans_server.failure import Failure
 
 RATE = 24_000  # the protocol has no other
-YEAR = 365 * 24 * 3600  # s; `expires_at` of a session without a time limit, which the protocol wants to know
+YEAR = (
+    365 * 24 * 3600
+)  # s; `expires_at` of a session without a time limit, which the protocol wants to know
 PIECE = 48_000  # bytes of one message of sound to the session: 1 s
-OURS = frozenset({"internal", "overloaded", "draining", "slow_reader"})  # codes that are no fault of the request
+OURS = frozenset(
+    {"internal", "overloaded", "draining", "slow_reader"}
+)  # codes that are no fault of the request
 
 Delay = Literal["minimal", "low", "medium", "high", "xhigh"]
 

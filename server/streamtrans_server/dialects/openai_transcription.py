@@ -109,7 +109,9 @@ class Transcription(Realtime):
 
     def __init__(self, asked: Asked) -> None:
         if asked.query.get("intent") != "transcription":
-            raise refused("intent: it has to be transcription; translations have a path of their own")
+            raise refused(
+                "intent: it has to be transcription; translations have a path of their own"
+            )
         super().__init__(asked)
         self._transcribed: _Transcribed | None = _Transcribed(model=self.model)
         self._detects = True
@@ -136,7 +138,9 @@ class Transcription(Realtime):
             self._item.wanted = False
             return (*self._end_item(), self.event("input_audio_buffer.cleared"))
         if self._appended <= self._ended:
-            raise Fault("input_audio_buffer_commit_empty", "nothing was appended since the last item")
+            raise Fault(
+                "input_audio_buffer_commit_empty", "nothing was appended since the last item"
+            )
         committed = self._committed(self._item)
         return (*self._end_item(), committed)
 
@@ -165,7 +169,10 @@ class Transcription(Realtime):
         self.no_noise_reduction(given.noise_reduction)
         if isinstance(given.transcription, _Transcribed):
             self._check(given.transcription)
-        if isinstance(given.turn_detection, _Detection) and given.turn_detection.type != "server_vad":
+        if (
+            isinstance(given.turn_detection, _Detection)
+            and given.turn_detection.type != "server_vad"
+        ):
             param = "session.audio.input.turn_detection.type"
             raise Fault("unsupported_value", "turn detection is server_vad, or null", param)
         if not isinstance(given.transcription, UnsetType):
