@@ -230,7 +230,9 @@ async def test_without_turn_detection_the_client_ends_an_item() -> None:
         errors = [event.error.code for event in events if event.type == "error"]
         assert errors == ["input_audio_buffer_commit_empty"]
         assert not any("speech_st" in event.type for event in events)
-        assert abs(completed[0].usage.seconds - len(speech("one two. three", 24_000)) / 48_000) < 0.01
+        assert (
+            abs(completed[0].usage.seconds - len(speech("one two. three", 24_000)) / 48_000) < 0.01
+        )
 
 
 @in_loop

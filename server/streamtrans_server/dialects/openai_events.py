@@ -174,6 +174,6 @@ def _decoded(frame: Payload, kind: type[S]) -> S:
         text, _, path = str(error).partition(" - at ")
         if unknown := re.search(r"unknown field `(.*)`", text):
             path += f".{unknown[1]}"
-        raise Fault("invalid_value", text, path.strip("`$.") or None) from None
+        raise Fault("invalid_value", text, path.replace("`", "").strip("$.") or None) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Fault("invalid_json", f"not JSON: {type(error).__name__}") from None
