@@ -33,7 +33,9 @@ class Offer:
             raise Failure("unsupported_kind", f"this server takes {' and '.join(self.kinds)}")
         if start.kind == "audio" and start.rate not in self.rates:
             rates = ", ".join(map(str, self.rates))
-            raise Failure("bad_rate", f"rate = {start.rate}: audio has one of {rates} samples a second")
+            raise Failure(
+                "bad_rate", f"rate = {start.rate}: audio has one of {rates} samples a second"
+            )
         if start.kind != "audio" and start.rate is not None:
             raise Failure("bad_rate", f"a session of {start.kind} has no rate")
         if (start.source, start.target) != (self.source, self.target):
