@@ -87,6 +87,11 @@ class Session:
         return self._source.clock
 
     @property
+    def unread(self) -> int:
+        """Source words not yet READ."""
+        return self._source.unread
+
+    @property
     def backlog(self) -> int:
         """Source words fed and not yet READ, and chunks of audio not yet heard."""
         return self._source.backlog
@@ -152,7 +157,7 @@ class Session:
         assert isinstance(item, SegmentEnd)
         if item.at is not None:
             self._read_clock = item.at
-        self._ended = True
+        self._ended, self._segment_end = True, item.end
         return [self.vocabulary.eos]
 
     # --- writing ----------------------------------------------------------------------------------
@@ -181,7 +186,8 @@ class Session:
                 self._hold = True
                 return False
             self._commit(self._detokenizer.flush() if self._detokenizer.pieces else None)
-            self.events.append(Segment(self.next_seq(), self._source_words, self._target_words))
+            words = self._source_words, self._target_words
+            self.events.append(Segment(self.next_seq(), *words, self._segment_end))
             self._new_segment()
             return True
         self.fresh = False
@@ -240,6 +246,7 @@ class Session:
     def _new_segment(self) -> None:
         self._read = self._written = self._read_pieces = self._written_pieces = 0
         self._ended = self._hold = False
+        self._segment_end: float | None = None
         self.planned.clear()
         self._confidence = 1.0  # of the last WRITE that was refused since the last READ
         self.previous = self.vocabulary.bos
