@@ -117,8 +117,9 @@ class Listener:
 
     @property
     def steps(self) -> int:
-        """How many chunks of sound wait to be heard, and commands behind them; a chunk that is begun counts, less than a
-        frame does not.
+        """How many chunks of sound wait to be heard, and commands behind them.
+
+        A chunk that is begun counts, less than a frame does not.
         """
         frames = (self._sound.end - self._scored) // FRAME
         return -(-frames * FRAME // self._size) + len(self._due) + len(self._commands)

@@ -63,6 +63,7 @@ class Session:
         self._seq = self._source_words = self._target_words = 0
         self._read_clock = 0.0
         self._ending = False
+        self._segment_end: float | None = None  # ms, where a spoken segment ends
         self._new_segment()
 
     # --- feeding ----------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ class Session:
     def _new_segment(self) -> None:
         self._read = self._written = self._read_pieces = self._written_pieces = 0
         self._ended = self._hold = False
-        self._segment_end: float | None = None
+        self._segment_end = None
         self.planned.clear()
         self._confidence = 1.0  # of the last WRITE that was refused since the last READ
         self.previous = self.vocabulary.bos
