@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamtrans.options import DEVICE, DTYPE, MODEL, POLICY, THREADS, named_errors, set_threads
+from streamtrans.options import (
+    DEVICE,
+    DTYPE,
+    MODEL,
+    POLICY,
+    RECOGNIZER,
+    THREADS,
+    named_errors,
+    set_threads,
+)
 
 if TYPE_CHECKING:
     from streamtrans.evaluation.benchmark import Cell, Settings
@@ -134,6 +143,7 @@ def load(
     generators: Annotated[int, typer.Option(help="Processes of the load generator.", min=1)] = 1,
     out: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs/bench/load"),
     model: MODEL = "en-fr",
+    recognizer: RECOGNIZER = "auto",
     policy: POLICY = "wait-3",
     device: DEVICE = "auto",
     dtype: DTYPE = "auto",
@@ -148,7 +158,7 @@ def load(
     from streamtrans.evaluation.server_process import machine
 
     setup = load_trial.Setup(
-        model, policy, device, dtype, threads, audio=audio, pace=pace, seconds=seconds,
+        model, recognizer, policy, device, dtype, threads, audio=audio, pace=pace, seconds=seconds,
         generators=generators, options=tuple(options or ()), stagger=stagger,
         text=tuple(text or (load_trial.TEXT,)),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -41,6 +42,7 @@ class Setup:
     """
 
     model: str = "en-fr"
+    recognizer: str = "auto"
     policy: str = "wait-3"
     device: str = "auto"
     dtype: str = "auto"
@@ -62,7 +64,7 @@ class Setup:
     def serve(self) -> tuple[str, ...]:
         """Options of `streamtrans serve` that every server of a comparison has in its own way."""
         where = "--device", self.device, "--dtype", self.dtype, "--threads", str(self.threads)
-        return ("--model", self.model, *where)
+        return ("--model", self.model, "--recognizer", self.recognizer, *where)
 
     @property
     def languages(self) -> tuple[str, str]:
@@ -72,7 +74,7 @@ class Setup:
 
 
 def check(setup: Setup, against: str | None) -> None:
-    """Whether a comparison is possible at all. Raises ValueError, ScriptError, UnknownModel, OSError."""
+    """Whether a comparison is possible at all. Raises ValueError and its kinds, OSError."""
     if against and against not in OTHERS:
         raise ValueError(f"no server {against!r} to compare with: one of {', '.join(OTHERS)}")
     if against and OTHERS[against] != setup.kind:
@@ -82,12 +84,16 @@ def check(setup: Setup, against: str | None) -> None:
             metadata.version(against)
         except metadata.PackageNotFoundError as error:
             raise ValueError(f"{against} is not installed: pip install {against}") from error
+    if setup.audio and not pretrained.find_recognizer(setup.recognizer, setup.languages[0]):
+        raise ValueError(f"{setup.model} has no recogniser: name one with --recognizer")
     _job(setup, "native", (), (), 1).script()
 
 
 def trial(server: str, setup: Setup, sessions: int) -> Trial:
     """server: streamtrans, simulstream or simuleval. Raises ServerError, and what `check` raises."""
     serving, protocol = SERVERS[server]
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # a session is a file here and there
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with serving(setup, sessions) as running:
         before = running.cpu_seconds()
         began = time.perf_counter()
@@ -172,6 +178,7 @@ def _simulstream(setup: Setup, sessions: int) -> Iterator[Server]:
             "type": "streamtrans.evaluation.simulstream_processor.CascadeProcessor",
             "speech_chunk_size": CHUNK_MS / 1000,
             "model": setup.model,
+            "recognizer": setup.recognizer,
             "policy": setup.policy,
             "device": setup.device,
             "dtype": setup.dtype,

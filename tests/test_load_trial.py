@@ -10,8 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from streamtrans.cli import app
+from streamtrans.evaluation.server_process import ServerError
 from streamtrans.load_trial import Setup, check, trial
 from streamtrans.models import checkpoint
+
+SPEECH = Path(__file__).parent / "data" / "speech"
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +23,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("models") / "toy"
     model = fakes.model()
     checkpoint.save(folder, model.config, fakes.vocabulary(), model.state_dict())
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def ear(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A recogniser that hears something else every moment."""
+    folder = tmp_path_factory.mktemp("models") / "ear"
+    made = fakes.recognizer()
+    checkpoint.save(folder, made.config, fakes.spoken_vocabulary(), made.state_dict())
     return str(folder)
 
 
@@ -52,7 +64,12 @@ def test_a_refused_session_is_lost(toy: str, words: Path) -> None:
     config = words.with_name("one.toml")
     config.write_text("max_sessions_per_address = 1\n")
     setup = Setup(
-        toy, "wait-1", text=(words,), seconds=1.0, stagger=0.2, options=("--config", str(config))
+        toy,
+        policy="wait-1",
+        text=(words,),
+        seconds=1.0,
+        stagger=0.2,
+        options=("--config", str(config)),
     )
     found = trial("streamtrans", setup, 2)
     (why,) = found.lost
@@ -62,10 +79,26 @@ def test_a_refused_session_is_lost(toy: str, words: Path) -> None:
 
 def test_the_agent_server_of_simuleval_translates(toy: str, words: Path) -> None:
     """Two sessions are two processes of it; the words are those of our own server."""
-    setup = Setup(toy, "wait-1", text=(words,), seconds=3.0, stagger=0.0, pace=2.0)
+    setup = Setup(toy, policy="wait-1", text=(words,), seconds=3.0, stagger=0.0, pace=2.0)
     check(setup, "simuleval")
     theirs = trial("simuleval", setup, 2)
     assert theirs.lost == {} and theirs.commits == trial("streamtrans", setup, 2).commits > 0
+
+
+def test_recordings_are_said_to_our_server_and_to_that_of_simulstream(toy: str, ear: str) -> None:
+    """Both hear the same; they write as many words, but for what the moment of the end lets through."""
+    setup = Setup(toy, ear, "wait-1", audio=SPEECH, seconds=5.0, stagger=0.2)
+    check(setup, "simulstream")
+    ours, theirs = trial("streamtrans", setup, 2), trial("simulstream", setup, 2)
+    assert ours.lost == theirs.lost == {} and ours.kind == "audio"
+    assert ours.commits == pytest.approx(theirs.commits, rel=0.2) and ours.commits > 8
+    assert ours.p50_ms > 0 and theirs.p50_ms > 0 and theirs.memory_mib > 100
+
+
+def test_a_server_that_does_not_start_says_why(toy: str) -> None:
+    setup = Setup(toy, "none", "wait-1", audio=SPEECH, seconds=1.0)
+    with pytest.raises(ServerError, match="no recogniser"):
+        trial("simulstream", setup, 1)
 
 
 def test_what_cannot_be_compared_is_said_before_anything_starts(words: Path) -> None:
@@ -74,6 +107,8 @@ def test_what_cannot_be_compared_is_said_before_anything_starts(words: Path) -> 
     with pytest.raises(ValueError, match="simulstream is measured with audio, not with text"):
         check(Setup(), "simulstream")
     with pytest.raises(ValueError, match="simuleval is measured with text, not with audio"):
-        check(Setup(audio=words), "simuleval")
+        check(Setup(audio=SPEECH), "simuleval")
+    with pytest.raises(ValueError, match="no recogniser: name one"):
+        check(Setup(audio=SPEECH, recognizer="none"), None)
     with pytest.raises(OSError, match="nowhere"):
         check(Setup(text=(Path("nowhere"),)), None)
