@@ -156,18 +156,18 @@ def mic(
 ) -> None:
     """Translate what a microphone hears, live; Ctrl-C ends it after the last word."""
     import asyncio
+    from functools import partial
 
     from rich.console import Console
-    from streamtrans_clients import microphone
-    from streamtrans_clients.audio_session import AudioSession
-    from streamtrans_clients.dial import Dial
+    from streamtrans_clients import connect, microphone
     from streamtrans_clients.listen import listen
 
     if show_devices:
         typer.echo("\n".join(microphone.names()) or "no device can record")
         return
-    session = AudioSession(Dial(url, token), source, target, rate, policy, patience)
-    asyncio.run(listen(session, microphone.Microphone(device, rate), save or [], Console()))
+    sound = {"kind": "audio", "rate": rate, "token": token, "patience": patience}
+    opening = partial(connect, url, source, target, policy, **sound)
+    asyncio.run(listen(opening, microphone.Microphone(device, rate), save or [], Console()))
 
 
 @app.command()

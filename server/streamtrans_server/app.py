@@ -21,6 +21,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from streamtrans.audio.resample import RATES
 from streamtrans.engine import Engine
 from streamtrans.messages import PROTOCOL_VERSION, Start
 from streamtrans_server.access import Account, Accounts, origin_allowed, presented
@@ -60,7 +61,12 @@ class App:
         self.sessions: dict[str, LiveSession] = {}  # by name
         model = engine.model
         self._offer = Offer(
-            model.name, model.source, model.target, model.kind, engine.default_policy
+            model.name,
+            model.source,
+            model.target,
+            ("text", "audio") if engine.hears else ("text",),
+            RATES if engine.hears else (),
+            engine.default_policy,
         )
         default = Account(
             "anyone", config.max_sessions_per_token, float(config.max_messages_per_second)
@@ -86,6 +92,11 @@ class App:
             "Words and commands that wait for the engine.",
             lambda: sum(session.backlog for session in sessions.values()),
         )
+        gauge(
+            "backlog_audio_seconds",
+            "Sound that waits to be heard.",
+            lambda: sum(session.unheard_ms for session in sessions.values()) / 1000,
+        )
         gauge("queue", "Commands in the inbox of the engine thread.", lambda: self._thread.queued)
 
     @contextlib.asynccontextmanager
@@ -102,7 +113,7 @@ class App:
             create_connection=self._handshakes.connection,  # type: ignore[arg-type]  # any callable
             compression=None,
             open_timeout=config.handshake_timeout,
-            max_size=config.max_message_bytes,
+            max_size=config.max_frame_bytes,
             write_limit=config.write_buffer_bytes,
             ping_interval=config.ping_interval,
             ping_timeout=config.ping_timeout,

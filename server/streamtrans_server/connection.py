@@ -120,9 +120,10 @@ class Connection:
         if self._over.done():
             return
         try:
-            if opcode is Opcode.BINARY:
-                raise Failure("unexpected_audio", "this session takes text, not binary frames")
-            message = decode(frame)
+            binary, limit = opcode is Opcode.BINARY, self._config.max_message_bytes
+            if not binary and len(frame) > limit:
+                raise Failure("too_large", f"one message holds at most {limit} bytes")
+            message = decode(frame, binary)
             if self.session is not None:
                 self.session.take(message)
             elif isinstance(message, Start):
