@@ -87,6 +87,11 @@ class Session:
         return self._source.clock
 
     @property
+    def unread(self) -> int:
+        """Source words known and not yet READ."""
+        return self._source.unread
+
+    @property
     def backlog(self) -> int:
         """Source words fed and not yet READ, and chunks of audio not yet heard."""
         return self._source.backlog
