@@ -178,8 +178,17 @@ def mic(
     if show_devices:
         typer.echo("\n".join(microphone.names()) or "no device can record")
         return
-    sound = {"kind": "audio", "rate": rate, "token": token, "patience": patience}
-    opening = partial(connect, url, source, target, policy, **sound)
+    opening = partial(
+        connect,
+        url,
+        source,
+        target,
+        policy,
+        kind="audio",
+        rate=rate,
+        token=token,
+        patience=patience,
+    )
     asyncio.run(listen(opening, microphone.Microphone(device, rate), save or [], Console()))
 
 

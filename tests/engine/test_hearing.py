@@ -290,3 +290,19 @@ def test_sound_without_end_leaves_no_trace() -> None:
         assert not listener._due and not listener._heard and not listener._commands
         assert len(events) < 100 and not session._source
     assert max(kept) <= 512 * 12 + 1280 and kept[-1] <= 512 * 12
+
+
+def test_flushes_behind_sound_that_waits_are_backlog() -> None:
+    """A client that does not read pauses its session: crumbs and flushes must not pile up there uncounted."""
+    engine = fakes.hearing_engine()
+    session = engine.open(rate=RATE)
+    engine.pause(session, True)
+    engine.feed(session, Audio(bytes(4096)))
+    before = session.backlog
+    for _ in range(50):
+        engine.feed(session, Audio(bytes(1)))
+        engine.feed(session, Flush())
+    assert session.backlog >= before + 50
+    engine.pause(session, False)
+    assert isinstance(fakes.speak(engine, session, End())[-1], Done)
+    assert session.backlog == 0
