@@ -41,7 +41,7 @@ class SourceQueue:
         self._words = Words()
         self._segmenter = Segmenter(limits.words, limits.pieces - 1)
         self._clock = 0.0
-        self.unread = 0  # words
+        self._unread = 0
 
     def feed(self, command: Command) -> None:
         """Take source or a command. Raises SessionError (bad_kind, bad_text, bad_clock); nothing is changed then."""
@@ -81,7 +81,7 @@ class SourceQueue:
         """Take it out."""
         item = self._waiting.popleft()
         if isinstance(item, Word):
-            self.unread -= 1
+            self._unread -= 1
         return item
 
     @property
@@ -97,7 +97,7 @@ class SourceQueue:
     @property
     def backlog(self) -> int:
         """Source words fed and not yet READ, and chunks of audio not yet heard."""
-        return self.unread + (0 if self.listener is None else self.listener.steps)
+        return self._unread + (0 if self.listener is None else self.listener.steps)
 
     @property
     def waiting_ms(self) -> float:
@@ -137,7 +137,7 @@ class SourceQueue:
             if not self._segmenter.fits(len(pieces)):
                 self._end_segment()
             self._waiting.append(Word(part, pieces, at, begin, end))
-            self.unread += 1
+            self._unread += 1
             if self._segmenter.add(part, len(pieces)):
                 self._end_segment()
 
