@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamtrans import cli_bench
-from streamtrans.options import DEVICE, DTYPE, MODEL, POLICY, THREADS, named_errors, set_threads
+from streamtrans.options import (
+    DEVICE,
+    DTYPE,
+    MODEL,
+    POLICY,
+    RECOGNIZER,
+    THREADS,
+    named_errors,
+    set_threads,
+)
 
 if TYPE_CHECKING:
     from streamtrans.messages import Event
@@ -27,6 +36,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [8765].")] = None,
     model: MODEL = "en-fr",
+    recognizer: RECOGNIZER = "auto",
     config: Annotated[Path | None, typer.Option(help="TOML file of server options.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once [1024].")] = None,
     log_level: Annotated[
@@ -45,7 +55,10 @@ def serve(
         config, host=host, port=port, max_sessions=max_sessions, log_level=log_level
     )
     set_threads(threads)
-    run(load_engine(model, device, dtype, settings.max_sessions, max_batch=256), settings)
+    engine = load_engine(
+        model, device, dtype, settings.max_sessions, max_batch=256, recognizer=recognizer
+    )
+    run(engine, settings)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from typing import Any
 
 from simuleval.agents import GenericAgent, TextToTextAgent
 from simuleval.agents.actions import Action, ReadAction, WriteAction
+from simuleval.data.segments import TextSegment
 from simuleval.utils import entrypoint
 
 from streamtrans.engine import Session
@@ -40,8 +41,8 @@ class EngineAgent(GenericAgent):  # type: ignore[misc]
     def __init__(self, args: Namespace) -> None:
         """Load the model. Raises UnknownModel, CheckpointError, DeviceError, PolicyError."""
         self._policy = parse(args.policy).name
-        dtype = "float16" if args.fp16 else DTYPES[args.dtype]
-        self._engine = load_engine(args.model, args.device, dtype, max_sessions=1, max_batch=1)
+        device, dtype = args.device, self.dtype(args)
+        self._engine = load_engine(args.model, device, dtype, max_sessions=1, max_batch=1)
         self._session: Session | None = None
         super().__init__(args)
 
@@ -50,6 +51,11 @@ class EngineAgent(GenericAgent):  # type: ignore[misc]
         """Arguments of `simuleval` beside its own; `--device` and `--dtype` are its own."""
         parser.add_argument("--model", default="en-fr", help="embedded model or checkpoint folder")
         parser.add_argument("--policy", default="wait-3", help="wait-3, wait-3:0.1, full, ...")
+
+    @staticmethod
+    def dtype(args: Namespace) -> str:
+        """As `load_engine` names it."""
+        return "float16" if args.fp16 else str(DTYPES[args.dtype])
 
     def commands(self, source: Sequence[Any]) -> list[Command]:
         """Source that is new, as SimulEval keeps it in `states.source`, for the engine."""
@@ -95,3 +101,28 @@ class TextAgent(EngineAgent, TextToTextAgent):  # type: ignore[misc]
     def commands(self, source: Sequence[str]) -> list[Command]:
         """Each word with the white space that completes it."""
         return [Text(f"{word} ") for word in source]
+
+
+class RemoteTextAgent(TextAgent):
+    """For `simuleval --standalone`, whose server can write a segment as JSON only when its language is a string.
+
+    `--engine-dtype` is any dtype of ours.
+    """
+
+    @staticmethod
+    def add_args(parser: ArgumentParser) -> None:
+        """As of every agent, and the dtype."""
+        EngineAgent.add_args(parser)
+        parser.add_argument("--engine-dtype", default="auto", help="as of streamtrans serve")
+
+    @staticmethod
+    def dtype(args: Namespace) -> str:
+        return str(args.engine_dtype)
+
+    def policy(self) -> Action:
+        """As before, in a segment that can be written."""
+        action = super().policy()
+        if action.is_read():
+            return action
+        segment = TextSegment(content=action.content, finished=action.finished, tgt_lang="")
+        return WriteAction(segment, finished=action.finished)

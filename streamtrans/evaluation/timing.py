@@ -6,7 +6,7 @@ what a session alone would have seen comes out: step i starts when its source is
     t_i = max(arrival_i, finish_{i-1}) + c_i,    c_i the measured seconds of the step.
 
 Computing while nobody speaks costs no lag, and a step that is late makes the next one late. Sessions of others and the
-network are not in it (`bench.lag` and `bench.load` have them).
+network are not in it (`bench.lag` and `streamtrans bench load` have them).
 """
 
 from __future__ import annotations
