@@ -137,7 +137,8 @@ class _Row:
 
 def to_pcm(samples: Samples) -> bytes:
     """Samples from -1 to 1 as 16-bit little-endian integers."""
-    return np.rint(samples * np.float32(32768)).clip(-32768, 32767).astype("<i2").tobytes()
+    scaled = np.rint(samples * np.float32(32768)).clip(-32768, 32767)
+    return bytes(scaled.astype("<i2").tobytes())
 
 
 def load(path: Path, language: str, limit: int | None = None, name: str = "") -> SpeechSet:
@@ -242,15 +243,15 @@ def _recording(manifest: Path, rows: list[_Row]) -> Recording:
     if not head.frames:
         raise _bad(manifest, first.line, f"{file} has no sound in it")
     ms = 1000 * head.frames / head.samplerate
+    sentences = tuple(row.sentence for row in rows)
     if first.begin is None:
         if abs(ms / 1000 - first.seconds) > SLACK:
             raise _bad(manifest, first.line, f"{first.seconds} s, the file has {ms / 1000:.3f} s")
         sentences = (replace(first.sentence, end=ms),)
-        return Recording(file, head.samplerate, head.frames, sentences, first.speaker)
     if last.sentence.end > ms + 1000 * SLACK:
         raise _bad(manifest, last.line, f"it ends behind the file, which has {ms / 1000:.3f} s")
-    sentences = tuple(row.sentence for row in rows)
-    return Recording(file, head.samplerate, head.frames, sentences, first.speaker, long=True)
+    long = first.begin is not None
+    return Recording(file, head.samplerate, head.frames, sentences, first.speaker, long)
 
 
 def _bad(path: Path, line: int, why: str) -> ManifestError:

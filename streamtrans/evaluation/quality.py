@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import zip_longest
+from typing import cast
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -55,12 +56,13 @@ def score(hypotheses: Sequence[str], references: Sequence[str | Sequence[str]]) 
     return Quality(bleu_score, chrf_score, str(bleu.get_signature()), str(chrf.get_signature()))
 
 
-def _streams(references: Sequence[str | Sequence[str]]) -> list[list[str | None]]:
+def _streams(references: Sequence[str | Sequence[str]]) -> list[list[str]]:
     """As sacreBLEU takes them: the first reference of each line, the second, ...; None where there is none."""
     lines = [[line] if isinstance(line, str) else list(line) for line in references]
     if not all(lines):
         raise QualityError("a line has no reference")
-    return [list(stream) for stream in zip_longest(*lines)]
+    streams = [list(stream) for stream in zip_longest(*lines)]
+    return cast("list[list[str]]", streams)  # sacreBLEU's annotations do not know of None
 
 
 def require_comet() -> None:

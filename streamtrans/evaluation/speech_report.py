@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import TypedDict
 
 import torch
 
@@ -91,6 +92,19 @@ class SpeechReport:
     lag_p95: float | None = None
     lag_p99: float | None = None
     rtf: float | None = None
+
+
+class Latencies(TypedDict):
+    """Of a report."""
+
+    al: float | None
+    laal: float | None
+    ap: float | None
+    dal: float | None
+    atd: float | None
+    yaal: float | None
+    stream_laal: float | None
+    long_yaal: float | None
 
 
 @dataclass(frozen=True)
@@ -189,24 +203,38 @@ def cut_sentences(
     return parts
 
 
-def latencies(parts: Sequence[Part], long: bool) -> dict[str, float | None]:
+def latencies(parts: Sequence[Part], long: bool) -> Latencies:
     """Mean over the sentences that have words, of t_i where there are times: the scores for long or for short
     recordings, and None for the others. Raises DelayError if no sentence has words.
     """
-    names = ("al", "laal", "ap", "dal", "atd", "yaal", "stream_laal", "long_yaal")
-    scores: dict[str, float | None] = dict.fromkeys(names)
     if not long:
-        latency = corpus_latency([part.delays for part in parts], SPEECH)
-        return scores | {name: getattr(latency, name) for name in names[:6]}
+        short = corpus_latency([part.delays for part in parts], SPEECH)
+        return Latencies(
+            al=short.al,
+            laal=short.laal,
+            ap=short.ap,
+            dal=short.dal,
+            atd=short.atd,
+            yaal=short.yaal,
+            stream_laal=None,
+            long_yaal=None,
+        )
     written = [part for part in parts if part.target]
     if not written:
         raise DelayError("no sentence has delays: every hypothesis is empty")
     lengths = [(p.delays.times, p.delays.source_length, p.delays.reference_length) for p in written]
-    scores["stream_laal"] = fmean(stream_laal(*some) for some in lengths)
     pairs = zip(lengths, written, strict=True)
     lags = [lag for some, p in pairs if (lag := long_yaal(*some, p.end)) is not None]
-    scores["long_yaal"] = fmean(lags) if lags else None
-    return scores
+    return Latencies(
+        al=None,
+        laal=None,
+        ap=None,
+        dal=None,
+        atd=None,
+        yaal=None,
+        stream_laal=fmean(stream_laal(*some) for some in lengths),
+        long_yaal=fmean(lags) if lags else None,
+    )
 
 
 def time_recordings(
@@ -252,7 +280,14 @@ def _with_clock(
     cost = cost_of(timings)
     return replace(
         report,
-        **{f"ca_{name}": value for name, value in aware.items()},
+        ca_al=aware["al"],
+        ca_laal=aware["laal"],
+        ca_ap=aware["ap"],
+        ca_dal=aware["dal"],
+        ca_atd=aware["atd"],
+        ca_yaal=aware["yaal"],
+        ca_stream_laal=aware["stream_laal"],
+        ca_long_yaal=aware["long_yaal"],
         timed=len(timings),
         lag_p50=cost.lag_p50,
         lag_p95=cost.lag_p95,
