@@ -71,27 +71,28 @@ def sets(args: argparse.Namespace, language: str) -> Iterator[SpeechSet]:
     for name in () if args.sets is None else SPOKEN:
         if args.only in name and not (args.quick and name == "long"):
             path = args.sets / name / "manifest.tsv"
-            yield manifest.load(path, language, args.limit, name)
+            yield some(manifest.load(path, language, name=name), args.limit)
             found += 1
     for people in DEV if args.quick else (*REPORTED, *DEV):
         path = args.data / "speech" / people.folder / "manifest.tsv"
         if args.only in people.name and path.is_file():
-            yield some_people(manifest.load(path, language, name=people.name), people, args.limit)
+            speech = manifest.load(path, language, name=people.name)
+            yield some(speech, args.limit, people.held_out)
             found += 1
     if not found:
         raise SystemExit(f"no set under {args.data} or {args.sets} is called {args.only!r}")
 
 
-def some_people(speech: SpeechSet, people: People, limit: int) -> SpeechSet:
-    """The held-out speakers, chosen as training chooses them; at most `limit` recordings, spread over the set."""
+def some(speech: SpeechSet, limit: int, held_out: int = 0) -> SpeechSet:
+    """At most `limit` recordings, spread over the set; held_out: of so many speakers the one that training leaves."""
     recordings = list(speech.recordings)
-    if people.held_out:
+    if held_out:
         speakers = sorted({one.speaker for one in recordings})
-        kept = set(speakers[:: people.held_out])
+        kept = set(speakers[::held_out])
         recordings = [one for one in recordings if one.speaker in kept]
     count = min(limit, len(recordings))
-    some = tuple(recordings[i * len(recordings) // count] for i in range(count))
-    return replace(speech, recordings=some)
+    spread = tuple(recordings[i * len(recordings) // count] for i in range(count))
+    return replace(speech, recordings=spread)
 
 
 def quick(args: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ def evaluate(
     ] = "auto",
     policy: POLICIES = None,
     limit: Annotated[
-        int | None, typer.Option(help="The first lines of the manifest only.", min=1)
+        int | None, typer.Option(help="The first recordings of a manifest only.", min=1)
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write translations here.")] = None,

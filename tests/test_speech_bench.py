@@ -68,7 +68,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_set(data: Path, out: Path, sentences: int) -> None:
-    arguments = f"--data {data} --out {out} --sentences {sentences} --minutes 0.3"
+    arguments = f"--data {data} --out {out} --sentences {sentences} --minutes 0.15"
     call(speech_set, *arguments.split())
 
 
@@ -116,7 +116,7 @@ def test_the_long_recording_holds_the_sentences_where_it_says(sets: Path) -> Non
     """Sentences of both corpora in turns, pauses in between, a quiet room and no digital silence."""
     long = load(sets / "long" / "manifest.tsv", "en")
     (recording,) = long.recordings
-    assert long.long and len(long.sentences) > 1 and recording.ms <= 18_000 + 1_500
+    assert long.long and len(long.sentences) > 1 and recording.ms <= 9_000 + 1_500
     assert [s.name.split("-")[0] for s in long.sentences[:2]] == ["tatoeba", "europarl"]
     sound = recording.read()
     pause = sound[round(16 * long.sentences[0].end) : round(16 * long.sentences[1].begin)]
@@ -136,7 +136,9 @@ def test_sentences_are_spread_over_the_file(data: Path) -> None:
 
 
 def command(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["evaluate", *map(str, arguments), "--device", "cpu"])
+    return CliRunner().invoke(
+        app, ["evaluate", *map(str, arguments), "--device", "cpu", "--threads", "1"]
+    )
 
 
 def test_evaluate_prints_figures_and_a_row_for_each_policy(
@@ -144,7 +146,7 @@ def test_evaluate_prints_figures_and_a_row_for_each_policy(
 ) -> None:
     manifest, figures = sets / "tatoeba-clean" / "manifest.tsv", tmp_path / "figures.json"
     policies = ("--policy", "wait-1", "--policy", "full")
-    result = command("--manifest", manifest, *models, *policies, "--json", figures, "--timed", 1)
+    result = command("--manifest", manifest, *models, *policies, "--json", figures, "--timed", 2)
     assert result.exit_code == 0, result.stderr
     reports = json.loads(figures.read_text())
     assert [r["policy"] for r in reports] == ["wait-1", "full"]
@@ -152,7 +154,7 @@ def test_evaluate_prints_figures_and_a_row_for_each_policy(
     ours, _ = evaluate(engine, load(manifest, "en"), "wait-1")
     for name in ("al", "laal", "yaal", "bleu", "wer", "cer", "ne", "audio"):
         assert reports[0][name] == getattr(ours, name), name
-    assert reports[0]["ca_laal"] > reports[0]["laal"] and reports[0]["timed"] == 1
+    assert reports[0]["ca_laal"] > reports[0]["laal"] and reports[0]["timed"] == 2
     rows = [line for line in result.output.splitlines() if line.startswith("| ")]
     assert len(rows) == 3 and "wait-1" in rows[1] and rows[2].startswith("|  |  |  | full")
 
@@ -180,7 +182,7 @@ def test_the_table_of_a_model_card_and_its_journal(
 ) -> None:
     """Sets with references, the long one, and people against the model's own translation; not measured twice."""
     arguments = ["--data", data, "--sets", sets, *models, "--out", tmp_path, "--policies", "wait-3"]
-    arguments += ["--timed", 1, "--threads", 1]
+    arguments += ["--timed", 1, "--threads", 1, "--limit", 1]
     call(speech_scores, *arguments)
     page = (tmp_path / "speech.md").read_text(encoding="utf-8")
     rows = {row["test"]: row for row in json.loads((tmp_path / "speech.json").read_text())}

@@ -142,20 +142,21 @@ def to_pcm(samples: Samples) -> bytes:
 
 
 def load(path: Path, language: str, limit: int | None = None, name: str = "") -> SpeechSet:
-    """A manifest of speech in `language`; `limit`: the first lines of it. Paths are relative to its folder.
+    """A manifest of speech in `language`; limit: its first recordings. Paths are relative to its folder.
 
     `seconds` is checked against the file, whose own length counts. Raises ManifestError: a line that is not as the
     header says, an unknown column, a file that is not there or of a rate that no session takes, text with signs that
     nobody can say, a translation that is missing while others are there, sentences out of order.
     """
-    rows = list(_rows(path, language))[:limit]
+    rows = list(_rows(path, language))
     if not rows:
         raise ManifestError(f"{path} has no lines below its header")
     translated = bool(rows[0].sentence.references)
     for row in rows:
         if bool(row.sentence.references) != translated:
             raise _bad(path, row.line, "translations must be there for all lines or for none")
-    recordings = tuple(_recording(path, group) for group in _by_recording(path, rows))
+    groups = _by_recording(path, rows)[:limit]
+    recordings = tuple(_recording(path, group) for group in groups)
     whose = "manifest" if translated else ""
     return SpeechSet(name or path.parent.name or path.stem, recordings, whose)
 

@@ -85,6 +85,8 @@ def test_sentences_of_a_long_recording(folder: Path) -> None:
     digest = speech.digest
     path.write_text(path.read_text().replace("trois", "3"))
     assert load(path, "en").digest != digest == speech.digest
+    one = load(path, "en", limit=1)
+    assert one.recordings[0].sentences[0] == long.sentences[0] and len(one.sentences) == 2
 
 
 def test_without_translations_others_can_be_given(folder: Path) -> None:
