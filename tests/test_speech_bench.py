@@ -178,9 +178,10 @@ def test_evaluate_says_what_is_wrong_with_a_manifest(
 
 
 def test_the_table_of_a_model_card_and_its_journal(
-    models: list[str], data: Path, sets: Path, tmp_path: Path
+    models: list[str], data: Path, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sets with references, the long one, and people against the model's own translation; not measured twice."""
+    """A set with references, the long one, and people against the model's own translation; not measured twice."""
+    monkeypatch.setattr(speech_scores, "SPOKEN", ("tatoeba-clean", "long"))
     arguments = ["--data", data, "--sets", sets, *models, "--out", tmp_path, "--policies", "wait-3"]
     arguments += ["--timed", 1, "--threads", 1, "--limit", 1]
     call(speech_scores, *arguments)
