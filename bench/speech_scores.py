@@ -47,6 +47,10 @@ from streamtrans.translator import find_device, load_engine
 
 POLICIES = ("wait-1", "wait-3", "wait-5", "wait-7", "full")
 SPOKEN = ("tatoeba-clean", "tatoeba-noisy", "europarl-clean", "europarl-noisy", "long")
+CEILING = """The text model on the true transcripts, full sentences, beam 4, against the same references:
+
+| test set | BLEU | chrF |
+|---|---|---|"""
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,7 @@ def some(speech: SpeechSet, limit: int, held_out: int = 0) -> SpeechSet:
         speakers = sorted({one.speaker for one in recordings})
         kept = set(speakers[::held_out])
         recordings = [one for one in recordings if one.speaker in kept]
-    count = min(limit, len(recordings))
-    spread = tuple(recordings[i * len(recordings) // count] for i in range(count))
-    return replace(speech, recordings=spread)
+    return replace(speech, recordings=manifest.spread(recordings, limit))
 
 
 def quick(args: argparse.Namespace) -> None:
@@ -124,24 +126,38 @@ def full(args: argparse.Namespace) -> None:
     engine = load_engine(args.model, "auto", "auto", 64, 64, recognizer=args.recognizer)
     text = TextModel(*checkpoint.load(pretrained.find(args.model), *find_device("auto", "auto")))
     journal = Journal(args.out / "journal.jsonl")
+    device = find_device("auto", "auto")[0]
     weights = digests(args.model, args.recognizer, engine.model.source)
     records: list[Record] = []
+    ceilings: list[str] = []
     for speech in sets(args, engine.model.source):
         translated = text.with_references(speech)
         digest = translated.digest
         for policy in args.policies:
-            parts = [*weights, speech.name, digest, policy, args.timed, args.piece]
+            parts = [*weights, speech.name, digest, policy, args.timed, args.piece, device]
             key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
             if key not in journal.records:
                 journal.append({"key": key, **measured(engine, translated, policy, args)})
             records.append(journal.records[key])
             print(speech_table.markdown(records[-1:]).splitlines()[-1], flush=True)
-        quality = text.ceiling(translated)
-        print(f"  text of the true transcript, full sentence: BLEU {quality.bleu:.2f}", flush=True)
+        if speech.reference:
+            key = hashlib.sha256(json.dumps([*weights, speech.name, digest]).encode()).hexdigest()
+            if key not in journal.records:
+                quality = text.ceiling(speech)
+                journal.append({"key": key, "bleu": quality.bleu, "chrf": quality.chrf})
+            ceilings.append(ceiling(speech, journal.records[key]))
     page = f"{speech_table.markdown(records)}\n{speech_table.legend(records)}"
+    if ceilings:
+        page += f"\n{CEILING}\n{''.join(ceilings)}"
     (args.out / "speech.md").write_text(page, encoding="utf-8")
     (args.out / "speech.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     print(f"\n{page}\njournal.jsonl, speech.md, speech.json in {args.out}")
+
+
+def ceiling(speech: SpeechSet, record: Record) -> str:
+    """A row: what the text model makes of the set if nothing is misheard and nothing is in haste."""
+    count = len(speech.sentences)
+    return f"| {speech.name} ({count}) | {record['bleu']:.2f} | {record['chrf']:.1f} |\n"
 
 
 def measured(engine: Engine, speech: SpeechSet, policy: str, args: argparse.Namespace) -> Record:
@@ -150,7 +166,7 @@ def measured(engine: Engine, speech: SpeechSet, policy: str, args: argparse.Name
     return {
         **dataclasses.asdict(report),
         "recognizer": args.recognizer,
-        "device": str(find_device("auto", "auto")[0]),
+        "device": find_device("auto", "auto")[0],
         "processor": platform.processor() or platform.machine(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

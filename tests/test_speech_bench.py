@@ -192,6 +192,7 @@ def test_the_table_of_a_model_card_and_its_journal(
     assert rows["tatoeba-clean"]["reference"] == "manifest"
     assert rows["long"]["stream_laal"] is not None and rows["long"]["al"] is None
     assert all(row["rtf"] > 0 for row in rows.values())
+    assert "full sentences, beam 4" in page and page.count("tatoeba-clean (1)") == 2
     journal = (tmp_path / "journal.jsonl").read_bytes()
     call(speech_scores, *arguments)
     assert (tmp_path / "journal.jsonl").read_bytes() == journal

@@ -135,6 +135,12 @@ class _Row:
     sentence: Sentence
 
 
+def spread(recordings: Sequence[Recording], count: int) -> tuple[Recording, ...]:
+    """At most so many, evenly spread: files of sentences are often sorted."""
+    count = min(count, len(recordings))
+    return tuple(recordings[i * len(recordings) // count] for i in range(count))
+
+
 def to_pcm(samples: Samples) -> bytes:
     """Samples from -1 to 1 as 16-bit little-endian integers."""
     scaled = np.rint(samples * np.float32(32768)).clip(-32768, 32767)

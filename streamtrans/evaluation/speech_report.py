@@ -20,7 +20,7 @@ from streamtrans.evaluation.delays import DelayError, Delays
 from streamtrans.evaluation.erasure import normalized_erasure
 from streamtrans.evaluation.latency import corpus_latency, stream_laal
 from streamtrans.evaluation.listen import PIECE, listen, pieces
-from streamtrans.evaluation.manifest import Recording, Sentence, SpeechSet
+from streamtrans.evaluation.manifest import Recording, Sentence, SpeechSet, spread
 from streamtrans.evaluation.quality import score
 from streamtrans.evaluation.recognition import character_error_rate, word_error_rate
 from streamtrans.evaluation.resegment import cut
@@ -44,9 +44,9 @@ class SpeechReport:
     recordings, sentences, audio: s of all; words: target words committed; empty: sentences without any, which the
     latency leaves out; piece: ms of audio that arrive at once; seconds: wall time of the simulation, all at once.
 
-    Computation-aware (None unless asked for), over the first `timed` recordings, each in a session alone on one thread:
-    ca_... as those without; lag_p50 to lag_p99 the ms that computing adds to a word; rtf: s of computing per s
-    of audio.
+    Computation-aware (None unless asked for), over `timed` recordings spread over the set, each in a session alone on
+    one thread: ca_... as those without, and timed_... those without of the same recordings, to compare with; lag_p50 to
+    lag_p99 the ms that computing adds to a word; rtf: s of computing per s of audio.
     """
 
     test: str
@@ -88,6 +88,11 @@ class SpeechReport:
     ca_yaal: float | None = None
     ca_stream_laal: float | None = None
     ca_long_yaal: float | None = None
+    timed_al: float | None = None
+    timed_laal: float | None = None
+    timed_yaal: float | None = None
+    timed_stream_laal: float | None = None
+    timed_long_yaal: float | None = None
     lag_p50: float | None = None
     lag_p95: float | None = None
     lag_p99: float | None = None
@@ -122,7 +127,7 @@ def evaluate(
 ) -> tuple[SpeechReport, list[Translation]]:
     """Hear, translate, score, and give the translations of the recordings as well.
 
-    timed: so many recordings, from the first on, are heard once more, one at a time, for the computation-aware figures
+    timed: so many recordings, spread over the set, are heard once more, one by one, for the computation-aware figures
     (simulated: it takes no longer than the computing). Raises SessionError where the engine does not hear, PolicyError,
     ManifestError, QualityError for sentences without a reference, DelayError if nothing was translated.
     """
@@ -131,8 +136,8 @@ def evaluate(
     seconds = time.perf_counter() - started
     report = measure(engine, speech, policy, translations, piece, seconds)
     if timed:
-        timings = time_recordings(engine, speech.recordings[:timed], policy, piece)
-        report = _with_clock(report, speech.recordings[:timed], timings)
+        some = spread(speech.recordings, timed)
+        report = _with_clock(report, some, time_recordings(engine, some, policy, piece))
     return report, translations
 
 
@@ -271,12 +276,10 @@ def _with_clock(
     report: SpeechReport, recordings: Sequence[Recording], timings: Sequence[Timing]
 ) -> SpeechReport:
     """Raises DelayError if nothing was translated of what was timed."""
-    parts = [
-        part
-        for recording, timing in zip(recordings, timings, strict=True)
-        for part in cut_sentences(recording, timing.translation, timing.times)
-    ]
+    pairs = list(zip(recordings, timings, strict=True))
+    parts = [part for r, t in pairs for part in cut_sentences(r, t.translation, t.times)]
     aware = latencies(parts, report.long)
+    plain = latencies([p for r, t in pairs for p in cut_sentences(r, t.translation)], report.long)
     cost = cost_of(timings)
     return replace(
         report,
@@ -288,6 +291,11 @@ def _with_clock(
         ca_yaal=aware["yaal"],
         ca_stream_laal=aware["stream_laal"],
         ca_long_yaal=aware["long_yaal"],
+        timed_al=plain["al"],
+        timed_laal=plain["laal"],
+        timed_yaal=plain["yaal"],
+        timed_stream_laal=plain["stream_laal"],
+        timed_long_yaal=plain["long_yaal"],
         timed=len(timings),
         lag_p50=cost.lag_p50,
         lag_p95=cost.lag_p95,

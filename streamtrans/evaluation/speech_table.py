@@ -14,9 +14,12 @@ COLUMNS: dict[str, Callable[[Record], str]] = {
     "policy": lambda r: str(r["policy"]) + (" (degenerate)" if r["degenerate"] else ""),
     "BLEU": lambda r: f"{r['bleu']:.2f}" + ("\\*" if r["reference"] == OWN else ""),
     "chrF": lambda r: f"{r['chrf']:.1f}",
-    "AL": lambda r: _both(r, "al"),
-    "LAAL": lambda r: _both(r, "laal"),
-    "YAAL": lambda r: _both(r, "yaal"),
+    "AL": lambda r: _ms(r, "", "al"),
+    "LAAL": lambda r: _ms(r, "", "laal"),
+    "YAAL": lambda r: _ms(r, "", "yaal"),
+    "timed": lambda r: str(r["timed"] or "-"),
+    "AL, CA": lambda r: f"{_ms(r, 'timed_', 'al')}, {_ms(r, 'ca_', 'al')}",
+    "LAAL, CA": lambda r: f"{_ms(r, 'timed_', 'laal')}, {_ms(r, 'ca_', 'laal')}",
     "lag p50, p95, p99": lambda r: _lags(r),
     "RTF": lambda r: "-" if r["rtf"] is None else f"{r['rtf']:.3f}",
 }
@@ -40,9 +43,9 @@ def markdown(records: Sequence[Record]) -> str:
 def legend(records: Sequence[Record]) -> str:
     """Units of the figures and signatures of the scores."""
     lines = [
-        "AL, LAAL, YAAL in ms of audio, with the time of computing after the slash; StreamLAAL and LongYAAL where a"
-        " recording has several sentences (no AL there). lag: ms that computing adds to a word; RTF: s of computing"
-        " per s of audio, one stream on one thread."
+        "AL, LAAL, YAAL in ms of audio; StreamLAAL and LongYAAL where a recording has several sentences (no AL there)."
+        " From `timed` on of so many recordings of the set, each alone on one thread: latency without and with the time"
+        " of computing (CA), lag: ms that computing adds to a word, RTF: s of computing per s of audio."
     ]
     if any(record["reference"] == OWN for record in records):
         lines.append(f"\\* against {OWN}: no human reference.")
@@ -50,11 +53,11 @@ def legend(records: Sequence[Record]) -> str:
     return "\n".join([*lines, *signatures]) + "\n"
 
 
-def _both(record: Record, name: str) -> str:
+def _ms(record: Record, kind: str, name: str) -> str:
     if record["long"]:
         name = {"laal": "stream_laal", "yaal": "long_yaal"}.get(name, name)
-    values = [record[name], *([record[f"ca_{name}"]] if record["timed"] else [])]
-    return " / ".join("-" if value is None else f"{value:.0f}" for value in values)
+    value = record[kind + name]
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _lags(record: Record) -> str:

@@ -149,6 +149,7 @@ def test_real_work_is_measured_on_one_thread(short: SpeechSet, long: SpeechSet) 
         assert report.timed == len(speech.recordings)
         assert report.rtf and 0 < report.rtf
         assert 0 < (report.lag_p50 or 0) <= (report.lag_p95 or 0) <= (report.lag_p99 or 0)
+        assert getattr(report, f"timed_{name}") == getattr(report, name)
         assert getattr(report, f"ca_{name}") > getattr(report, name)
     assert torch.get_num_threads() == threads
 
