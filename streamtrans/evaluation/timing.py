@@ -24,6 +24,7 @@ from streamtrans.evaluation.delays import Delays
 from streamtrans.evaluation.latency import Latency, corpus_latency
 from streamtrans.evaluation.simulate import SimulationError, Translation, require_free
 from streamtrans.messages import Command, End, Target, Text
+from streamtrans.text.source import words
 
 PACE = 3.0  # words a second, an English speaker's
 Clock = Callable[[], float]
@@ -92,7 +93,7 @@ def time_sentences(
 
 def paced(sentence: str, pace: float) -> list[Text]:
     """The words of a sentence, each with its arrival in ms."""
-    return [Text(f"{word} ", 1000 * j / pace) for j, word in enumerate(sentence.split(), start=1)]
+    return [Text(f"{word} ", 1000 * j / pace) for j, word in enumerate(words(sentence), start=1)]
 
 
 def time_stream(engine: Engine, source: Sequence[Text], policy: str, clock: Clock = now) -> Timing:
