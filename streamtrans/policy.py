@@ -18,10 +18,11 @@ class PolicyError(ValueError):
 
 
 class Action(Enum):
-    """What a session does next."""
+    """What a session does next. A policy decides between READ and WRITE; HEAR makes words of sound, to be READ."""
 
     READ = "read"
     WRITE = "write"
+    HEAR = "hear"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import torch
 
 from streamtrans import pretrained
 from streamtrans.engine import Engine, Session
-from streamtrans.messages import Command, End, Event, Flush, SetPolicy, Text
+from streamtrans.messages import Audio, Command, End, Event, Flush, SetPolicy, Text
 from streamtrans.models import checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -29,13 +29,24 @@ def load_engine(
     max_sessions: int = 64,
     max_batch: int = 128,
     beam: int = 1,
+    recognizer: str = "auto",
 ) -> Engine:
     """An engine over an embedded model (by name) or a checkpoint (by folder), see `find_device`.
 
-    max_sessions, max_batch, beam: see `Engine`. Raises UnknownModel, CheckpointError, DeviceError.
+    max_sessions, max_batch, beam: see `Engine`. recognizer: what hears speech for it: auto (the embedded one of its
+    source language, none where there is none), none, or a checkpoint by folder. Raises UnknownModel, CheckpointError,
+    DeviceError.
     """
-    weights, vocabulary = checkpoint.load(pretrained.find(model), *find_device(device, dtype))
-    return Engine(weights, vocabulary, max_sessions, max_batch, beam)
+    place = find_device(device, dtype)
+    weights, vocabulary = checkpoint.load(pretrained.find(model), *place)
+    source = weights.config.source
+    folder = pretrained.find_recognizer(recognizer, source)
+    heard = checkpoint.load_recognizer(folder, *place) if folder else None
+    if heard and heard[0].config.language != source:
+        raise checkpoint.CheckpointError(
+            f"{folder} hears {heard[0].config.language}; {model} reads {source}"
+        )
+    return Engine(weights, vocabulary, max_sessions, max_batch, beam, heard)
 
 
 def find_device(device: str, dtype: str) -> tuple[str, torch.dtype]:
@@ -62,6 +73,10 @@ class LiveSession:
     def feed(self, text: str, at: float | None = None) -> list[Event]:
         """Source text, in pieces of any size; white space completes a word. at: source clock in ms."""
         return self._do(Text(text, at))
+
+    def feed_audio(self, data: bytes) -> list[Event]:
+        """Sound of a session with a `rate`: 16-bit little-endian PCM, one channel, cut anywhere."""
+        return self._do(Audio(data))
 
     def flush(self) -> list[Event]:
         """Finish the open segment."""
@@ -104,9 +119,9 @@ class Translator:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def open(self, policy: str | None = None) -> LiveSession:
-        """A new stream. Raises PolicyError, EngineFull."""
-        return LiveSession(self.engine, self.engine.open(policy))
+    def open(self, policy: str | None = None, rate: int | None = None) -> LiveSession:
+        """A new stream. rate: samples a second of one of audio. Raises PolicyError, EngineFull, SessionError."""
+        return LiveSession(self.engine, self.engine.open(policy, rate=rate))
 
 
 def load(
@@ -115,6 +130,8 @@ def load(
     dtype: str = "auto",
     max_sessions: int = 64,
     beam: int = 1,
+    recognizer: str = "auto",
 ) -> Translator:
     """Load a model: `t = load("en-fr"); s = t.open(policy="wait-3"); s.feed("I am ")`. See `load_engine`."""
-    return Translator(load_engine(model, device, dtype, max_sessions, beam=beam))
+    engine = load_engine(model, device, dtype, max_sessions, beam=beam, recognizer=recognizer)
+    return Translator(engine)

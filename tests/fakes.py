@@ -7,14 +7,21 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from streamtrans.audio.features import LogMel
+from streamtrans.audio.pcm import Samples
+from streamtrans.audio.speech_detector import FRAME, WINDOW, DetectorState, SpeechDetector
 from streamtrans.engine import Engine, Session
 from streamtrans.messages import Command, Event
 from streamtrans.models.config import ModelConfig
+from streamtrans.models.ctc import CTCWords, HeardWord
 from streamtrans.models.model import Model
+from streamtrans.models.recognizer import Recognizer, RecognizerConfig, best
+from streamtrans.nn.windows import next_windows
 from streamtrans.text.vocabulary import Vocabulary
 from streamtrans.training.recipe import RECIPES, load_recipe
 
@@ -105,6 +112,76 @@ def system(name: str, seed: int = 0, made: type[Model] = ToyModel, **changes: ob
 def engine(max_sessions: int = 16, max_batch: int = 8, seed: int = 0, **changes: object) -> Engine:
     """An engine over a tiny model."""
     return Engine(model(seed, **changes), vocabulary(), max_sessions, max_batch)
+
+
+HEARD = RecognizerConfig(
+    name="toy", language="en", vocabulary=60, mels=8, subsampling=4, dim=16, heads=2, hidden=16, layers=2,
+    kernel=3, window=12, chunk=2, ahead=1, piece=8,
+)  # fmt: skip
+
+
+@functools.cache
+def recognizer(config: RecognizerConfig = HEARD) -> Recognizer:
+    """Random weights in float64, loud enough that what is heard changes often."""
+    torch.manual_seed(3)
+    made = Recognizer(config).double().eval().requires_grad_(False)
+    made.normalization.mean.fill_(-5)
+    torch.nn.init.normal_(made.output.weight)
+    return made
+
+
+def heard_wholly(
+    recognizer: Recognizer, vocabulary: Vocabulary, samples: Samples
+) -> list[HeardWord]:
+    """The words of one segment of 16 kHz, offline: one forward of each part, silence behind the samples."""
+    config, frames = recognizer.config, len(samples) // 160
+    behind = 160 * (frames + config.tail(frames)) - len(samples)
+    _, dtype = recognizer.place()
+    padded = torch.from_numpy(np.pad(samples, (0, behind))).to(dtype)[None]
+    logits = recognizer(LogMel(config.mels).to(dtype)(padded))
+    words = CTCWords(vocabulary, config, config.language)
+    return words.feed(best(logits[0]).tolist()) + words.flush()
+
+
+class Loudness(SpeechDetector):
+    """Says that all that is not quite silent is speech: no noise made here would be speech to the real one."""
+
+    def step(
+        self, x: Tensor, state: DetectorState, lengths: Tensor | None = None
+    ) -> tuple[Tensor, DetectorState]:
+        frames, samples = next_windows(x[..., None], state.samples, WINDOW, FRAME, lengths)
+        loud = frames[:, :, -FRAME:, 0].square().mean(-1) > 1e-8
+        return loud.to(x.dtype), DetectorState(samples, state.memory)
+
+
+@functools.cache
+def noise(seconds: float = 3.0, seed: int = 0) -> Samples:
+    """Noise of 16 kHz whose loudness and colour change every 50 ms: to the toys, speech."""
+    rng = np.random.default_rng(seed)
+    parts = [
+        np.convolve(rng.normal(0, 10 ** rng.uniform(-3, -1), 807), rng.normal(size=8))[7:807]
+        for _ in range(int(seconds * 20))
+    ]
+    return np.concatenate(parts).clip(-1, 1).astype(np.float32)
+
+
+def hearing_engine(max_sessions: int = 4, max_batch: int = 8) -> Engine:
+    """An engine that hears: words at random, but always the same for the same sound; segments may be long."""
+    heard = (recognizer(), spoken_vocabulary())
+    torch.manual_seed(0)
+    return Engine(
+        model(words=80, window=240, memory=240),
+        vocabulary(),
+        max_sessions,
+        max_batch,
+        recognizer=heard,
+        detector=Loudness(),
+    )
+
+
+def pcm(samples: Samples) -> bytes:
+    """As a client sends it."""
+    return (samples * 32767).round().astype("<i2").tobytes()
 
 
 def run(engine: Engine, ticks: int = 100_000) -> dict[Session, list[Event]]:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamtrans.engine.session import Limits, Session
+from streamtrans.engine.session import Session
+from streamtrans.engine.source_queue import Limits
 from streamtrans.messages import Done, End, Target, Text
 from streamtrans.policy import (
     Action,

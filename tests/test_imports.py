@@ -55,7 +55,10 @@ def within(name: str, allowed: set[str]) -> bool:
         ("streamtrans/models", {f"streamtrans.{p}" for p in ("models", "nn", "audio", "text")}),
         (
             "streamtrans/engine",
-            {f"streamtrans.{p}" for p in ("engine", "policy", "models", "text", "messages")},
+            {
+                f"streamtrans.{p}"
+                for p in ("engine", "policy", "models", "nn", "audio", "text", "messages")
+            },
         ),
         ("clients", {"streamtrans_clients", "streamtrans.messages", "streamtrans.audio"}),
     ],

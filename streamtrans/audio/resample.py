@@ -13,6 +13,7 @@ from streamtrans.audio.pcm import Samples
 
 RATE = 16_000
 RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+HELD = 1_600  # samples of 16 kHz that are held back at most, with a margin
 QUALITY = (
     "LQ"  # holds back at most 21 ms from 44.1 kHz and 61 ms from 8 kHz; HQ holds back twice as much
 )
@@ -30,6 +31,7 @@ class Resampler:
             known = ", ".join(map(str, RATES))
             raise AudioError("bad_rate", f"{rate!r} samples a second; use one of {known}")
         self.rate = rate
+        self._taken = 0  # since the last flush
         self._stream = (
             None
             if rate == RATE
@@ -38,6 +40,7 @@ class Resampler:
 
     def feed(self, samples: Samples) -> Samples:
         """The next samples, (N,) -> those of 16 kHz that are ready, (M,); M may be 0."""
+        self._taken += len(samples)
         return self._resample(samples, last=False)
 
     def flush(self) -> Samples:
@@ -45,7 +48,17 @@ class Resampler:
         rest = self._resample(np.zeros(0, np.float32), last=True)
         if self._stream is not None:
             self._stream.clear()
+        self._taken = 0
         return rest
+
+    @property
+    def certain(self) -> int:
+        """Samples of 16 kHz that are ready since the last flush, however the stream was cut: soxr's blocks bring some
+        more, sooner or later as they are filled.
+        """
+        if self._stream is None:
+            return self._taken
+        return max(0, self._taken * RATE // self.rate - HELD)
 
     def _resample(self, samples: Samples, last: bool) -> Samples:
         if self._stream is None:

@@ -1,15 +1,14 @@
 """Is somebody speaking? The network of Silero VAD 6 (silero.ai, MIT licence), under the law, for all sessions at once.
 
-The weights come from the package `silero-vad` (extra `speech`), the computation is written here: the package's own
-model keeps its state in itself, one stream to a model, and sets torch's threads when it is imported. The package holds
-two sets of weights; these are in safetensors, those in a format that torch gives up. They are equally good on speech in
-noise. It knows samples of 16 kHz and scores from 0 to 1. It does not know what a segment is (`segments.py`).
+The weights are embedded (`pretrained/silero-vad`), the computation is written here: the package's own model keeps its
+state in itself, one stream to a model, and sets torch's threads when it is imported. The package holds two sets of
+weights; these are in safetensors, those in a format that torch gives up. They are equally good on speech in noise.
+It knows samples of 16 kHz and scores from 0 to 1. It does not know what a segment is (`segments.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -22,10 +21,7 @@ from streamtrans.nn.windows import N, Past, Strided, next_windows, windows
 
 FRAME, WINDOW = 512, 576  # samples: a score every 32 ms, which sees 4 ms more behind it
 BINS = 129
-
-
-class DetectorMissing(RuntimeError):
-    """The package with the detector's weights is not installed."""
+WEIGHTS = Path(__file__).parents[1] / "pretrained/silero-vad/silero_vad_16k.safetensors"
 
 
 @dataclass
@@ -49,11 +45,8 @@ class SpeechDetector(Strided[DetectorState]):
 
     @classmethod
     def load(cls) -> SpeechDetector:
-        """With the package's weights. Raises DetectorMissing where silero-vad is not installed."""
-        spec = find_spec("silero_vad")  # finds without importing
-        if spec is None or spec.origin is None:
-            raise DetectorMissing("silero-vad is not installed: pip install streamtrans[speech]")
-        weights = load_file(Path(spec.origin).parent / "data" / "silero_vad_16k.safetensors")
+        """With the embedded weights."""
+        weights = load_file(WEIGHTS)
         names = {"stft_conv": "spectrum", "final_conv": "out"}
         names |= {f"conv{i + 1}": f"convs.{i}" for i in range(4)}
         state: dict[str, Tensor] = {}

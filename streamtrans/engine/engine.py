@@ -11,13 +11,19 @@ from itertools import groupby
 
 import torch
 
+from streamtrans.audio.errors import AudioError
+from streamtrans.audio.speech_detector import SpeechDetector
 from streamtrans.engine.beam import Beam
+from streamtrans.engine.hearing import Hearing
+from streamtrans.engine.listener import Listener
 from streamtrans.engine.scheduler import Batch, schedule
-from streamtrans.engine.session import Limits, Session
+from streamtrans.engine.session import Session
 from streamtrans.engine.slots import Slots
+from streamtrans.engine.source_queue import Limits
 from streamtrans.engine.source_word import SessionError
 from streamtrans.messages import Command, Event
 from streamtrans.models.model import Model
+from streamtrans.models.recognizer import Recognizer
 from streamtrans.models.search import NEVER
 from streamtrans.policy import Action, runnable
 from streamtrans.text.vocabulary import Vocabulary
@@ -34,7 +40,8 @@ class Engine:
     """Many live sessions over one model.
 
     max_sessions: slots of the state pool. max_batch: sessions in one tick at most. beam: hypotheses followed among the
-    words that may be written before the next READ; 1 is greedy, piece by piece.
+    words that may be written before the next READ; 1 is greedy, piece by piece. recognizer: what hears the words of
+    sessions of audio, with its vocabulary; detector: what finds speech for it, None takes the embedded one.
     """
 
     def __init__(
@@ -44,6 +51,8 @@ class Engine:
         max_sessions: int = 64,
         max_batch: int = 128,
         beam: int = 1,
+        recognizer: tuple[Recognizer, Vocabulary] | None = None,
+        detector: SpeechDetector | None = None,
     ) -> None:
         self.model, self.vocabulary = model.config, vocabulary
         self.default_policy = model.config.policy
@@ -53,7 +62,9 @@ class Engine:
         self._slots = Slots(model, max_sessions, spare=Beam.spare(beam, max_batch))
         self._beam = Beam(model, self._slots, vocabulary, beam) if beam > 1 else None
         self._limits = Limits(model.config.words, model.config.memory)
-        self._ready: dict[Action, dict[Session, int]] = {Action.READ: {}, Action.WRITE: {}}
+        self._hearing = Hearing(*recognizer, max_sessions, detector) if recognizer else None
+        actions = [Action.READ, Action.WRITE] + [Action.HEAR] * self.hears
+        self._ready: dict[Action, dict[Session, int]] = {action: {} for action in actions}
         self._sessions: set[Session] = set()
         self._spoken: dict[Session, None] = {}  # sessions with events that no step caused
         self._ticks = 0
@@ -62,10 +73,14 @@ class Engine:
 
     # --- sessions ---------------------------------------------------------------------------------
 
-    def open(self, policy: str | None = None, prefix: Sequence[str] = ()) -> Session:
-        """A new session. Raises EngineFull, PolicyError, and SessionError for a model that cannot stream.
+    def open(
+        self, policy: str | None = None, prefix: Sequence[str] = (), rate: int | None = None
+    ) -> Session:
+        """A new session. Raises EngineFull, PolicyError, and SessionError: a model that cannot stream (offline_model),
+        audio where there is no recogniser (no_speech) or at a rate that is not taken (bad_rate).
 
-        prefix: words of the first segment that are committed already and that it has to write again first.
+        prefix: words of the first segment that are committed already and that it has to write again first. rate:
+        samples a second of a session of audio, None for one of text.
         """
         if self.model.offline:
             raise SessionError(
@@ -75,11 +90,22 @@ class Engine:
         chosen = runnable(policy or self.default_policy, self.model.decides)
         if not self._slots.free:
             raise EngineFull(f"all {self.max_sessions} slots are taken")
+        listener = None if rate is None else self._listener(self._slots.next, rate)
         slot = self._slots.acquire()
         language, decides = self.model.target, self.model.decides
-        session = Session(slot, chosen, self.vocabulary, language, self._limits, decides, prefix)
+        session = Session(
+            slot, chosen, self.vocabulary, language, self._limits, decides, prefix, listener
+        )
         self._sessions.add(session)
         return session
+
+    def _listener(self, row: int, rate: int) -> Listener:
+        if self._hearing is None:
+            raise SessionError("no_speech", f"{self.model.name} has no recogniser; send text")
+        try:
+            return self._hearing.listener(row, rate)
+        except AudioError as error:
+            raise SessionError(error.code, error.text) from error
 
     def feed(self, session: Session, command: Command) -> None:
         """Give a session source or a command. Raises SessionError and PolicyError, the session unharmed."""
@@ -103,6 +129,11 @@ class Engine:
         self._forget(session)
 
     @property
+    def hears(self) -> bool:
+        """Can sessions be of audio?"""
+        return self._hearing is not None
+
+    @property
     def sessions(self) -> int:
         """How many are open."""
         return len(self._sessions)
@@ -115,7 +146,7 @@ class Engine:
     # --- the loop ---------------------------------------------------------------------------------
 
     def tick(self) -> list[tuple[Session, Event]]:
-        """One batch of READs or WRITEs over all sessions that are ready; the events it caused, in order."""
+        """One batch of READs, WRITEs or HEARs over all sessions that are ready; the events it caused, in order."""
         self._ticks += 1
         batch = schedule(self._ready, self.max_batch)
         self.last_batch = len(batch.sessions) if batch is not None else 0
@@ -136,8 +167,10 @@ class Engine:
     def _run(self, batch: Batch) -> None:
         if batch.action is Action.READ:
             self._run_read(batch.sessions)
-        else:
+        elif batch.action is Action.WRITE:
             self._run_write(batch.sessions)
+        elif self._hearing is not None:
+            self._hearing.step([s.listener for s in batch.sessions if s.listener is not None])
 
     def _run_read(self, sessions: Sequence[Session]) -> None:
         """Words of like length go together: most have one piece, and padding them to the longest costs more."""
@@ -207,6 +240,8 @@ class Engine:
             waiting.pop(session, None)
         with torch.inference_mode():
             self._slots.reset(self._rows([session]))
+            if self._hearing is not None and session.listener is not None:
+                self._hearing.reset(session.slot)
         self._slots.release(session.slot)
 
     def _rows(self, sessions: Sequence[Session]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Which sessions run next: one batch of READs or one batch of WRITEs. A pure function."""
+"""Which sessions run next: one batch of READs, of WRITEs or of HEARs. A pure function."""
 
 from __future__ import annotations
 

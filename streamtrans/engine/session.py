@@ -1,4 +1,4 @@
-"""One stream: what was fed and not yet READ, how far it has come, what it has to say.
+"""One stream: how far it has come in what was fed, and what it has to say.
 
 It knows words, segments and events. It does not know tensors: its place in the state pool is a number.
 """
@@ -8,51 +8,37 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
+from streamtrans.engine.listener import Listener
 from streamtrans.engine.prefix import Prefix
-from streamtrans.engine.source_word import SessionError, Word, check_text, fitting
+from streamtrans.engine.source_queue import Limits, SourceQueue, Waiting
+from streamtrans.engine.source_word import SegmentEnd, SessionError, Word
 from streamtrans.messages import (
-    Audio,
     Changed,
     Command,
     Done,
     End,
     Error,
     Event,
-    Flush,
     Mark,
     Marked,
     Segment,
     SetPolicy,
     Source,
     Target,
-    Text,
 )
 from streamtrans.policy import Action, Policy, Progress, runnable
-from streamtrans.text.source import Segmenter, Words
 from streamtrans.text.target import Detokenizer
 from streamtrans.text.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one segment may hold: source words, source pieces with the end, and target pieces per source piece."""
-
-    words: int
-    pieces: int
-    ratio: float = 1.5
-    spare: int = 8
-
-
-SEGMENT_END = "segment end"
-Waiting = Word | Mark | SetPolicy | End | str
-
-
 class Session:
-    """Owned by an engine, which asks `action`, calls `take_read` and `wrote`, and collects `events`."""
+    """Owned by an engine, which asks `action`, calls `take_read` and `wrote`, and collects `events`.
+
+    listener: what hears the words of a session of audio; one of text has None.
+    """
 
     def __init__(
         self,
@@ -63,21 +49,19 @@ class Session:
         limits: Limits,
         decides: bool = False,
         prefix: Sequence[str] = (),
+        listener: Listener | None = None,
     ) -> None:
         self.slot, self.policy, self.vocabulary, self.limits = slot, policy, vocabulary, limits
         self._decides = decides
         self.paused = self.closed = False
-        self.backlog = 0  # source words fed and not yet READ
         self.previous = vocabulary.bos  # the piece written last
         self.planned: deque[int] = deque()  # what a beam chose to be written next
         self.events: list[Event] = []
-        self._waiting: deque[Waiting] = deque()
-        self._words = Words()
-        self._segmenter = Segmenter(limits.words, limits.pieces - 1)
+        self._source = SourceQueue(vocabulary, limits, listener)
         self._detokenizer = Detokenizer(vocabulary, target)
         self._prefix = Prefix(prefix, vocabulary, target)
         self._seq = self._source_words = self._target_words = 0
-        self._clock = self._read_clock = 0.0
+        self._read_clock = 0.0
         self._ending = False
         self._new_segment()
 
@@ -87,47 +71,30 @@ class Session:
         """Take a command. Raises SessionError and PolicyError; the session is then as before."""
         if self._ending or self.closed:
             raise SessionError("bad_order", "the session has ended; nothing may follow `end`")
-        if isinstance(command, Audio):
-            raise SessionError("bad_kind", "this session takes text, not audio")
-        if isinstance(command, Text):
-            check_text(command.text)
-            self._advance_clock(command.at)
-            for word in self._words.feed(command.text):
-                self._queue_word(word)
-            return
         if isinstance(command, SetPolicy):
             runnable(command.policy, self._decides)
-            self._waiting.append(command)
-            return
-        if not isinstance(command, Mark):
-            for word in self._words.flush():
-                self._queue_word(word)
-            self._end_segment()
-        if isinstance(command, End):
-            self._ending = True
-        if not isinstance(command, Flush):
-            self._waiting.append(command)
+        self._source.feed(command)
+        self._ending = isinstance(command, End)
 
-    def _advance_clock(self, at: float | None) -> None:
-        if at is None:
-            return
-        if not math.isfinite(at) or at < self._clock:
-            raise SessionError("bad_clock", "`at` must be finite and never go back")
-        self._clock = at
+    @property
+    def listener(self) -> Listener | None:
+        """What hears the words of a session of audio."""
+        return self._source.listener
 
-    def _queue_word(self, text: str | None) -> None:
-        if text is None:
-            self._end_segment()
-            return
-        for part, pieces in fitting(text, self.vocabulary):
-            if not pieces:
-                continue
-            if not self._segmenter.fits(len(pieces)):
-                self._end_segment()
-            self._waiting.append(Word(part, pieces, self._clock))
-            self.backlog += 1
-            if self._segmenter.add(part, len(pieces)):
-                self._end_segment()
+    @property
+    def clock(self) -> float:
+        """The source clock in ms: of audio, how much was fed."""
+        return self._source.clock
+
+    @property
+    def backlog(self) -> int:
+        """Source words fed and not yet READ, and chunks of audio not yet heard."""
+        return self._source.backlog
+
+    @property
+    def waiting_ms(self) -> float:
+        """ms of audio fed and not yet heard; 0 for text."""
+        return self._source.waiting_ms
 
     def adopt(self, policy: Policy) -> None:
         """Change the policy at once, before what waits is READ, because the session lags."""
@@ -139,23 +106,19 @@ class Session:
         self.planned.clear()
         self.events.append(Changed(self.next_seq(), policy.name, self._source_words, lag))
 
-    def _end_segment(self) -> None:
-        if self._segmenter.open_words:
-            self._segmenter.close()
-            self._waiting.append(SEGMENT_END)
-
     # --- what comes next --------------------------------------------------------------------------
 
     def action(self) -> Action | None:
-        """READ, WRITE, or None when there is nothing to do. Commands between words are obeyed on the way."""
+        """READ, WRITE, HEAR, or None when there is nothing to do. Commands between words are obeyed on the way."""
+        self._source.hear()
         while not (self.closed or self.paused):
             if not self._hold and self._decide(self._confidence) is Action.WRITE:
                 return Action.WRITE
-            if not self._waiting:
-                return None
-            if not self._obey(self._waiting[0]):
+            if not self._source:
+                return Action.HEAR if self._source.can_hear else None
+            if not self._obey(self._source.first):
                 return Action.READ
-            self._waiting.popleft()
+            self._source.take()
         return None
 
     def _obey(self, item: Waiting) -> bool:
@@ -172,18 +135,23 @@ class Session:
 
     def take_read(self) -> list[int]:
         """The pieces of the next word, or the end of the segment. Call when `action` is READ."""
-        item = self._waiting.popleft()
+        item = self._source.take()
         self._hold, self._confidence = False, 1.0
         self.planned.clear()
         if isinstance(item, Word):
             self._read_clock = item.at
-            self.events.append(Source(self.next_seq(), item.text, self._source_words, item.at))
+            self.events.append(
+                Source(
+                    self.next_seq(), item.text, self._source_words, item.at, item.begin, item.end
+                )
+            )
             self._source_words += 1
             self._read += 1
             self._read_pieces += len(item.pieces)
-            self.backlog -= 1
             return item.pieces
-        assert item == SEGMENT_END
+        assert isinstance(item, SegmentEnd)
+        if item.at is not None:
+            self._read_clock = item.at
         self._ended = True
         return [self.vocabulary.eos]
 

@@ -24,6 +24,11 @@ class Slots:
         """How many rows nobody holds."""
         return len(self._free)
 
+    @property
+    def next(self) -> int:
+        """The row that `acquire` would give."""
+        return self._free[-1]
+
     def acquire(self) -> int:
         """A clean row. The caller has seen that one is free."""
         return self._free.pop()

@@ -1,4 +1,4 @@
-"""A source word on its way into a session: checked, and cut where it has too many pieces for one READ."""
+"""What waits in a session to be READ: words, checked and cut where they have too many pieces, and ends of segments."""
 
 from __future__ import annotations
 
@@ -18,11 +18,20 @@ class SessionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A source word waiting to be READ; `at` is its source clock in ms."""
+    """A source word waiting to be READ; `at` is its source clock in ms; begin, end: where a spoken one lies."""
 
     text: str
     pieces: list[int]
     at: float
+    begin: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """The end of a segment, a READ of its own; `at` is the source clock when it was known, None: with its last word."""
+
+    at: float | None
 
 
 def check_text(text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamtrans.engine import Session
-from streamtrans.engine.session import Limits
+from streamtrans.engine.source_queue import Limits
 from streamtrans.evaluation.simulate import Translation
 from streamtrans.messages import End, Text
 from streamtrans.models.model import Model

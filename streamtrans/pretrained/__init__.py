@@ -9,10 +9,14 @@ class UnknownModel(ValueError):
     """Neither the name of an embedded model nor the folder of a checkpoint."""
 
 
+SPEECH = "-speech"  # how the names of recognisers end
+
+
 def names() -> list[str]:
-    """The embedded models."""
+    """The embedded text models."""
     here = Path(__file__).parent
-    return sorted(p.parent.name for p in here.glob("*/model.safetensors"))
+    found = (p.parent.name for p in here.glob("*/model.safetensors"))
+    return sorted(name for name in found if not name.endswith(SPEECH))
 
 
 def find(name: str) -> Path:
@@ -24,3 +28,19 @@ def find(name: str) -> Path:
     raise UnknownModel(
         f"no model {name!r}: embedded are {', '.join(names())}, or give the folder of a checkpoint"
     )
+
+
+def find_recognizer(name: str, language: str) -> Path | None:
+    """The folder of a recogniser: of the embedded one of a language for `auto`, if there is one; None for `none`; else
+    of a checkpoint. Raises UnknownModel.
+    """
+    if name == "none":
+        return None
+    here = Path(__file__).parent
+    embedded, given = here / f"{language}{SPEECH}", Path(name)
+    folder = embedded if name == "auto" else here / name if (here / name).is_dir() else given
+    if (folder / "model.safetensors").is_file():
+        return folder
+    if name == "auto":
+        return None
+    raise UnknownModel(f"no recogniser {name!r}: give auto, none or the folder of a checkpoint")

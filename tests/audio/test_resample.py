@@ -74,6 +74,25 @@ def test_little_is_held_back(rate: int, most: float) -> None:
     assert 0 <= min(held) and max(held) <= most
 
 
+@pytest.mark.parametrize("rate", RATES)
+def test_what_is_certain_is_there_in_any_cutting_and_little_less_than_all(rate: int) -> None:
+    x, rng = noise(rate, 2), np.random.default_rng(2)
+    for most in (3, 300, rate // 2):
+        stream, at, out, flushes = AudioInput("f32le", rate), 0, 0, 1
+        while at < len(x):
+            size = int(rng.integers(1, most + 1))
+            out += len(stream.feed(x[at : at + size].tobytes()))
+            at += size
+            seconds = min(at, len(x)) / rate
+            assert stream.certain <= out
+            assert stream.certain >= int(seconds * 16_000) - (0 if rate == 16_000 else 1_700)
+            if rng.random() < 0.01:
+                out += len(stream.flush())
+                flushes += 1
+                assert stream.certain == out
+        assert abs(out + len(stream.flush()) - 32_000) <= flushes
+
+
 @pytest.mark.parametrize("rate", [0, -16_000, 11_025, 16_001, 96_000])
 def test_a_wrong_rate_is_named(rate: int) -> None:
     with pytest.raises(AudioError, match=f"bad_rate: {rate} samples a second; use one of 8000"):

@@ -15,10 +15,8 @@ from torch import Tensor
 
 from streamtrans.audio.pcm import Samples
 from streamtrans.audio.segments import SpeechSegmenter
-from streamtrans.audio.speech_detector import DetectorMissing, SpeechDetector
+from streamtrans.audio.speech_detector import WEIGHTS, SpeechDetector
 from streamtrans.training.synthesis import Synthesizer, Voice
-
-silero_vad = pytest.importorskip("silero_vad", reason="the extra speech is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +35,17 @@ def scores(detector: SpeechDetector, samples: Samples) -> Tensor:
     return detector(torch.from_numpy(samples)[None])[0]
 
 
+def theirs_is() -> Path:
+    """The folder of the package's weights."""
+    silero_vad = pytest.importorskip("silero_vad", reason="the extra test is not installed")
+    return Path(silero_vad.__file__).parent / "data"
+
+
 def their_model() -> torch.nn.Module:
+    folder = theirs_is()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit.load
-        path = Path(silero_vad.__file__).parent / "data" / "silero_vad.jit"
-        model: torch.nn.Module = torch.jit.load(str(path))
+        model: torch.nn.Module = torch.jit.load(str(folder / "silero_vad.jit"))
     return model
 
 
@@ -104,7 +108,6 @@ def test_loading_leaves_torch_as_it_was() -> None:
     assert run.stdout.split() == ["3", "False"]
 
 
-def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamtrans.audio.speech_detector.find_spec", lambda name: None)
-    with pytest.raises(DetectorMissing, match=r"pip install streamtrans\[speech\]"):
-        SpeechDetector.load()
+def test_the_embedded_weights_are_the_package_s_and_come_with_their_licence() -> None:
+    assert (WEIGHTS.parent / "LICENSE").read_text().startswith("MIT License")
+    assert WEIGHTS.read_bytes() == (theirs_is() / WEIGHTS.name).read_bytes()

@@ -211,7 +211,7 @@ def test_state_is_bounded_over_a_long_stream() -> None:
     state = engine._slots.state
     assert int(state.encoder.layers[0].length.max()) <= 96
     assert int(state.decoder[0].source.length.max()) <= 96
-    assert not session._waiting and session.backlog == 0 and not session.events
+    assert not session._source and session.backlog == 0 and not session.events
 
 
 def test_a_policy_changes_in_the_middle_of_a_session() -> None:

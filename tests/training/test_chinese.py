@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import fakes
 import numpy as np
 import pytest
 import soundfile
@@ -17,7 +18,6 @@ from streamtrans.engine import Engine
 from streamtrans.evaluation.report import evaluate
 from streamtrans.messages import Event, Segment, Source, Target
 from streamtrans.models import checkpoint
-from streamtrans.models.transcriber import Transcriber
 from streamtrans.training.recipe import (
     Corpus,
     Curriculum,
@@ -175,10 +175,18 @@ def test_the_speech_recipe_trains_resumes_and_loads(data: Path, tmp_path: Path) 
     assert recognizer.config.language == "zh" and recognizer.config.name == "zh-speech"
     pieces = vocabulary.encode("今 天 很 好")
     assert len(pieces) == 4 and all(vocabulary.ends_word[piece] for piece in pieces)
-    transcriber = Transcriber(recognizer, vocabulary)
+    recognizer.output.bias[
+        0
+    ] = -100.0  # never blank: it has learned nothing yet, and is to say something
+    text = Trainer(replace(small_text(), steps=2), data / "text", tmp_path / "text").run()
+    engine = Engine(*checkpoint.load(text), 1, 1, recognizer=(recognizer, vocabulary))
     sound = Synthesizer().speak("今天天气很好。", Voice("cmn", rate=200))
-    words = transcriber.feed(sound.samples) + transcriber.end()
-    assert all(len(word.text) == 1 for word in words)
+    with streamtrans.Translator(engine).open("wait-3", rate=16_000) as session:
+        events = session.feed_audio(fakes.pcm(sound.samples)) + session.end()
+    heard = [event for event in events if isinstance(event, Source)]
+    assert len(heard) > 3 and all(len(event.text) == 1 for event in heard)
+    times = [(event.begin, event.end) for event in heard]
+    assert times == sorted(times) and times[-1][1] <= 1000 * sound.seconds + 500
 
 
 def test_chinese_is_spoken_whole_and_only_what_is_read_aright(tmp_path: Path) -> None:

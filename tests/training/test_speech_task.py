@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import fakes
 import numpy as np
 import pytest
 import soundfile
@@ -16,7 +17,6 @@ from safetensors.torch import load_file
 
 from streamtrans.models import checkpoint
 from streamtrans.models.config import ConfigError
-from streamtrans.models.transcriber import Transcriber
 from streamtrans.training.augmentation import CLEAN, SpecAugment
 from streamtrans.training.recipe import Curriculum, Optimizer, Speech, SpeechRecipe
 from streamtrans.training.task import Share
@@ -89,9 +89,7 @@ def test_a_trained_recogniser_listens(through: Trainer, speech: Path) -> None:
         model.normalization.mean, through.model.normalization.mean.bfloat16().float()
     )
     assert model.normalization.deviation.min() > 0.09
-    transcriber = Transcriber(model, vocabulary)
-    transcriber.feed(whistled("the old house"))
-    transcriber.end()
+    fakes.heard_wholly(model, vocabulary, whistled("the old house"))
 
 
 def test_it_learns_to_hear(speech: Path, tmp_path: Path) -> None:
@@ -111,8 +109,7 @@ def test_it_learns_to_hear(speech: Path, tmp_path: Path) -> None:
     (dev,) = [line for line in journal(tmp_path) if "manifest.tsv wer" in line]
     assert dev["manifest.tsv wer"] < 0.5
     model, vocabulary = checkpoint.load_recognizer(tmp_path / "averaged")
-    transcriber = Transcriber(model, vocabulary)
-    words = transcriber.feed(whistled("the river sees the old boat")) + transcriber.end()
+    words = fakes.heard_wholly(model, vocabulary, whistled("the river sees the old boat"))
     assert len(words) >= 3
 
 

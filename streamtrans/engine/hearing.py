@@ -1,0 +1,99 @@
+"""HEAR: one batch step of the detector and one of the recogniser, over all sessions that have sound to hear.
+
+Both steps have a fixed shape for each session, a frame of 32 ms and a chunk of the recogniser, so that the sums of a
+stream do not depend on how its bytes were cut. It knows tensors and rows. It does not know words or segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamtrans.audio.features import LogMel
+from streamtrans.audio.pcm import Samples
+from streamtrans.audio.speech_detector import DetectorState, SpeechDetector
+from streamtrans.engine.listener import Listener
+from streamtrans.models.recognizer import Recognizer, best
+from streamtrans.models.speech_encoder import SpeechEncoderState
+from streamtrans.nn.streaming import State
+from streamtrans.nn.windows import Past
+from streamtrans.text.vocabulary import Vocabulary
+
+
+@dataclass
+class HeardState(State):
+    """samples: of the features; encoder: of the recogniser. Both begin anew with each segment."""
+
+    samples: Past
+    encoder: SpeechEncoderState
+
+
+class Hearing:
+    """Detector, features and recogniser, and a pool of `size` rows of their states.
+
+    detector: None takes the embedded one.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        vocabulary: Vocabulary,
+        size: int,
+        detector: SpeechDetector | None = None,
+    ) -> None:
+        self.config = recognizer.config
+        self._recognizer, self._vocabulary = recognizer, vocabulary
+        self._device, self._dtype = recognizer.place()
+        exact = torch.promote_types(self._dtype, torch.float32)  # no spectrum in half precision
+        self._detector = (detector or SpeechDetector.load()).to(self._device, exact)
+        self._features = LogMel(self.config.mels).to(self._device, exact)
+        self._detected: DetectorState = self._detector.init_state(size)
+        self._heard = HeardState(self._features.init_state(size), recognizer.init_state(size))
+
+    def listener(self, row: int, rate: int) -> Listener:
+        """Of a new session, on a clean row. Raises AudioError bad_rate."""
+        return Listener(row, rate, self.config, self._vocabulary)
+
+    def step(self, listeners: Sequence[Listener]) -> None:
+        """A frame of each that has one to score, then a chunk of each that has one due."""
+        framed = [(one, frame) for one in listeners if (frame := one.frame) is not None]
+        if framed:
+            scores = self._score(self._rows([one for one, _ in framed]), [f for _, f in framed])
+            for (one, _), score in zip(framed, scores, strict=True):
+                one.scored(score)
+        due = [(one, chunk) for one in listeners if (chunk := one.chunk) is not None]
+        if due:
+            if fresh := [one for one, chunk in due if chunk.first]:
+                self._heard.reset(self._rows(fresh))
+            labels = self._label(self._rows([one for one, _ in due]), [c.samples for _, c in due])
+            for (one, _), some in zip(due, labels, strict=True):
+                one.labelled(some)
+
+    def reset(self, row: int) -> None:
+        """Make a row new."""
+        rows = torch.tensor([row], device=self._device)
+        self._detected.reset(rows)
+        self._heard.reset(rows)
+
+    def _score(self, rows: Tensor, frames: list[Samples]) -> list[float]:
+        scores, state = self._detector.step(self._stack(frames), self._detected.take(rows))
+        self._detected.put(rows, state)
+        return scores[:, 0].tolist()
+
+    def _label(self, rows: Tensor, chunks: list[Samples]) -> list[list[int]]:
+        state = self._heard.take(rows)
+        mel, samples = self._features.step(self._stack(chunks), state.samples)
+        logits, encoder = self._recognizer.step(mel.to(self._dtype), state.encoder)
+        self._heard.put(rows, HeardState(samples, encoder))
+        return best(logits).tolist()
+
+    def _stack(self, samples: list[Samples]) -> Tensor:
+        device, dtype = self._features.place()
+        return torch.from_numpy(np.stack(samples)).to(device, dtype)
+
+    def _rows(self, listeners: Sequence[Listener]) -> Tensor:
+        return torch.tensor([one.row for one in listeners], device=self._device)

@@ -1,0 +1,292 @@
+"""Sessions that hear: the same events for any cutting and any company, commands in their place, a bounded state."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Sequence
+
+import fakes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamtrans.audio.pcm import Samples
+from streamtrans.engine import Engine, Session, SessionError
+from streamtrans.messages import (
+    Audio,
+    Changed,
+    Command,
+    Done,
+    End,
+    Error,
+    Event,
+    Flush,
+    Mark,
+    Marked,
+    Segment,
+    SetPolicy,
+    Source,
+    Target,
+    Text,
+)
+from streamtrans.policy import Action
+
+RATE = 16_000
+
+
+def quiet(seconds: float) -> Samples:
+    return np.zeros(int(seconds * RATE), np.float32)
+
+
+@functools.cache
+def talk(seed: int = 0) -> bytes:
+    """Two sentences with pauses around them, 5 s."""
+    parts = (quiet(0.5), fakes.noise(1.6, seed), quiet(0.9), fakes.noise(1.0, seed + 1), quiet(1.0))
+    return fakes.pcm(np.concatenate(parts))
+
+
+def sources(events: Sequence[Event]) -> list[Source]:
+    return [e for e in events if isinstance(e, Source)]
+
+
+def hear(
+    engine: Engine, *commands: Command, policy: str = "wait-2", rate: int = RATE
+) -> list[Event]:
+    return fakes.speak(engine, engine.open(policy, rate=rate), *commands)
+
+
+@functools.cache
+def wholly(seed: int = 0, policy: str = "wait-2") -> list[Event]:
+    return hear(fakes.hearing_engine(), Audio(talk(seed)), End(), policy=policy)
+
+
+def test_what_is_heard_is_translated_with_times() -> None:
+    events = wholly()
+    words = sources(events)
+    kinds = [type(e) for e in events]
+    assert len(words) > 8 and kinds.count(Target) > 8 and kinds.count(Segment) == 2
+    assert isinstance(events[-1], Done) and events[-1].source_words == len(words)
+    assert [e.seq for e in events if not isinstance(e, Error)] == list(range(1, len(events) + 1))
+    times = [(w.begin, w.end, w.at) for w in words]
+    for begin, end, at in times:
+        assert begin is not None and end is not None and begin <= end <= at
+    for column in zip(*times, strict=True):
+        assert list(column) == sorted(column)
+    reads = [e.at for e in events if isinstance(e, (Source, Target))]
+    assert reads == sorted(reads)
+
+
+def test_words_of_a_segment_are_those_of_its_sound_alone() -> None:
+    """From its begin, edge included, to the score that ended it: nothing is lost while that is not known yet."""
+    heard = [w.text for w in sources(wholly())]
+    frame, whole = 512, np.frombuffer(talk(), "<i2").astype(np.float32) / 32768
+    loud = [
+        bool((f**2).mean() > 1e-8) for f in whole[: len(whole) // frame * frame].reshape(-1, frame)
+    ]
+    first = loud.index(True)
+    last = next(i for i in range(first, len(loud)) if not any(loud[i : i + 19]))
+    begin, known = (first - 7) * frame, (last + 19) * frame
+    expected = fakes.heard_wholly(fakes.recognizer(), fakes.spoken_vocabulary(), whole[begin:known])
+    assert [w.text for w in expected] == heard[: len(expected)] and len(expected) > 4
+    word, event = expected[1], sources(wholly())[1]
+    assert event.begin == begin / 16 + word.begin and event.end == begin / 16 + word.end
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.lists(st.integers(0, 9_000), min_size=10, max_size=60), st.booleans())
+def test_any_cutting_gives_the_same_events(sizes: list[int], ticking: bool) -> None:
+    """Odd sizes too, with the engine running between them or not."""
+    engine, events = fakes.hearing_engine(1), []
+    session = engine.open("wait-2", rate=RATE)
+    pieces, at = [], 0
+    for size in sizes:
+        pieces.append(talk()[at : at + size])
+        at += size
+    for piece in (*pieces, talk()[at:]):
+        engine.feed(session, Audio(piece))
+        if ticking:
+            events += fakes.run(engine).get(session, [])
+    assert [*events, *fakes.speak(engine, session, End())] == wholly()
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+def test_any_cutting_gives_the_same_events_at_other_rates(rate: int) -> None:
+    """Marks included: soxr gives samples in blocks, sooner or later as it is fed."""
+    sound = fakes.pcm(np.resize(fakes.noise(3.0, 4), 2 * rate))
+    half = len(sound) // 4 * 2
+
+    def said(rng: random.Random | None) -> list[Event]:
+        engine = fakes.hearing_engine(1)
+        session, events = engine.open("wait-2", rate=rate), []
+        for part, command in ((sound[:half], Mark("half")), (sound[half:], End())):
+            while part:
+                size = rng.randint(1, 6_000) if rng else len(part)
+                engine.feed(session, Audio(part[:size]))
+                part = part[size:]
+                events += fakes.run(engine).get(session, [])
+            events += fakes.speak(engine, session, command)
+        return events
+
+    expected = said(None)
+    assert any(isinstance(e, Marked) for e in expected) and len(sources(expected)) > 4
+    for seed in range(3):
+        assert said(random.Random(seed)) == expected
+
+
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 1000), batch=st.integers(1, 5))
+def test_together_gives_what_alone_gives(seed: int, batch: int) -> None:
+    """Sessions of sound and of text, beginning at any time, in one engine with used rows."""
+    rng, engine = random.Random(seed), fakes.hearing_engine(3, batch)
+    late: list[tuple[int | None, list[Command]]] = []
+    for i in (0, 2, 0):
+        sound = talk(i)
+        cuts = sorted(rng.sample(range(len(sound)), 9))
+        pieces = [sound[a:b] for a, b in zip([0, *cuts], [*cuts, len(sound)], strict=True)]
+        late.append((RATE, [*map(Audio, pieces), End()]))
+    text = "the old house sees a boat. a boat."
+    late.insert(1, (None, [*(Text(c) for c in text), End()]))
+    left, events, opened = dict[Session, list[Command]](), dict[Session, list[Event]](), []
+    while late or any(left.values()) or engine.ready:
+        if late and engine.sessions < 3 and rng.random() < 0.3:
+            rate, commands = late.pop(0)
+            session = engine.open("wait-2", rate=rate)
+            opened.append(session)
+            left[session] = commands
+        for session, commands in left.items():
+            if commands and rng.random() < 0.4:
+                engine.feed(session, commands.pop(0))
+        for session, event in engine.tick():
+            events.setdefault(session, []).append(event)
+    alone = fakes.hearing_engine(1)
+    typed = fakes.speak(alone, alone.open("wait-2"), Text(text), End())
+    assert [events[s] for s in opened] == [wholly(0), typed, wholly(2), wholly(0)]
+
+
+def test_commands_keep_their_place_among_the_sound() -> None:
+    """In the middle of the first sentence: a flush ends the segment there, and the rest is one more."""
+    sound, middle = talk(), 2 * int(1.4 * RATE)
+    orders = Flush(), Mark("flushed"), SetPolicy("wait-1")
+    last = Audio(sound[middle:]), Mark("last"), End()
+    events = hear(fakes.hearing_engine(), Audio(sound[:middle]), *orders, *last)
+    kinds = [type(e) for e in events if not isinstance(e, (Source, Target))]
+    assert kinds == [Segment, Marked, Changed, Segment, Segment, Marked, Done]
+    flushed = next(i for i, e in enumerate(events) if isinstance(e, Marked))
+    before, after = sources(events[:flushed]), sources(events[flushed:])
+    assert len(before) > 2 and all(w.at <= 1400 for w in before)
+    assert len(after) > 5 and all((w.begin or 0) >= 1400 - 32 - 40 for w in after)
+
+
+def test_an_end_hears_all_that_was_fed() -> None:
+    """No pause behind the words, and less than a frame at the end."""
+    sound = fakes.noise(1.0)[: RATE - 200]
+    events = hear(fakes.hearing_engine(), Audio(fakes.pcm(sound)), End())
+    samples = np.frombuffer(fakes.pcm(sound), "<i2").astype(np.float32) / 32768
+    expected = fakes.heard_wholly(fakes.recognizer(), fakes.spoken_vocabulary(), samples)
+    assert [w.text for w in sources(events)] == [w.text for w in expected] != []
+    assert all(w.end is not None and w.end <= w.at <= len(sound) / 16 for w in sources(events))
+
+
+def test_half_a_sample_at_the_end_is_no_sound() -> None:
+    assert hear(fakes.hearing_engine(), Audio(talk() + b"\x7f"), End()) == wholly()
+
+
+def test_a_word_comes_with_the_sound_that_completes_its_chunk() -> None:
+    """Frame by frame: `at` is the sound that was in, and a word waits no longer than chunk, look-ahead and a frame."""
+    engine = fakes.hearing_engine()
+    session, sound, fed = engine.open("wait-1", rate=RATE), talk(), 0.0
+    words = []
+    for at in range(0, 2 * 3 * RATE, 320):
+        fed += 10
+        some = sources(fakes.speak(engine, session, Audio(sound[at : at + 320])))
+        assert all(fed - 10 < word.at <= fed for word in some)
+        words += some
+    assert words == sources(wholly(policy="wait-1"))[: len(words)] and len(words) > 20
+    latency = fakes.HEARD.latency + 32
+    late = [w for w in words if words[0].at < w.at < 2100]  # the first wait for their segment
+    assert len(late) > 5 and all(w.end is not None and w.at - w.end <= latency for w in late)
+
+
+def test_a_prefix_is_written_again() -> None:
+    """A session that takes over hears the same sound and goes on behind what was committed."""
+    committed = [e.text for e in wholly() if isinstance(e, Target)][:3]
+    engine = fakes.hearing_engine()
+    session = engine.open("wait-2", prefix=committed, rate=RATE)
+    assert fakes.speak(engine, session, Audio(talk()), End()) == wholly()
+
+
+def test_what_waits_is_told() -> None:
+    engine = fakes.hearing_engine()
+    session = engine.open("wait-2", rate=RATE)
+    engine.feed(session, Audio(talk()))
+    assert session.clock == 5000 and session.waiting_ms == 5000 and session.backlog > 5000 / 80 - 1
+    assert engine.ready and session.action() is Action.HEAR
+    fakes.run(engine)
+    assert session.backlog == 0 and 0 <= session.waiting_ms < 32 and session.clock == 5000
+    assert not engine.ready
+    text = engine.open("wait-2")
+    engine.feed(text, Text("a boat ", 70.0))
+    assert (text.clock, text.waiting_ms, text.backlog) == (70.0, 0.0, 2)
+
+
+def test_a_paused_session_is_not_heard() -> None:
+    engine = fakes.hearing_engine()
+    session = engine.open("wait-2", rate=RATE)
+    engine.pause(session, True)
+    assert fakes.speak(engine, session, Audio(talk()), End()) == []
+    engine.pause(session, False)
+    assert fakes.run(engine)[session] == wholly()
+
+
+def test_wrong_kinds_and_rates_are_named_and_change_nothing() -> None:
+    deaf, engine = fakes.engine(), fakes.hearing_engine(1)
+    assert engine.hears and not deaf.hears
+    for where, rate, code in ((deaf, RATE, "no_speech"), (engine, 11_025, "bad_rate")):
+        with pytest.raises(SessionError) as error:
+            where.open(rate=rate)
+        assert error.value.code == code
+    session = engine.open("wait-2", rate=RATE)  # no slot was lost
+    with pytest.raises(SessionError) as error:
+        engine.feed(session, Text("the old house "))
+    assert error.value.code == "bad_kind"
+    assert fakes.speak(engine, session, Audio(talk()), End()) == wholly()
+    with pytest.raises(SessionError) as error:
+        engine.feed(session, Audio(talk()))
+    assert error.value.code == "bad_order"
+
+
+def test_a_failing_step_ends_only_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = fakes.hearing_engine(max_batch=1)
+    good, bad = (engine.open("wait-2", rate=RATE) for _ in range(2))
+    text = engine.open("wait-2")
+    engine.feed(text, Text("the old house. "))
+
+    def failing(score: float) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(bad.listener, "scored", failing)
+    for session in (good, bad):
+        engine.feed(session, Audio(talk()))
+        engine.feed(session, End())
+    events = fakes.run(engine)
+    assert events[good] == wholly() and isinstance(events[text][-1], Segment)
+    assert [type(e) for e in events[bad]] == [Error]
+    assert hear(engine, Audio(talk()), End()) == wholly()  # on the row that failed
+
+
+def test_sound_without_end_leaves_no_trace() -> None:
+    """Speech without end, then silence: what a session keeps of its sound is bounded."""
+    engine = fakes.hearing_engine(1)
+    session = engine.open("wait-2", rate=RATE)
+    listener = session.listener
+    assert listener is not None
+    kept = []
+    for i in range(24):
+        sound = quiet(0.5) if i % 3 == 2 or i > 18 else fakes.noise(1.0, i % 2)
+        events = fakes.speak(engine, session, Audio(fakes.pcm(sound)))
+        kept.append(len(listener._sound._kept) // 4)
+        assert not listener._due and not listener._heard and not listener._commands
+        assert len(events) < 100 and not session._source
+    assert max(kept) <= 512 * 12 + 1280 and kept[-1] <= 512 * 12
