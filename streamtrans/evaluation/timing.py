@@ -24,6 +24,7 @@ from streamtrans.evaluation.delays import DelayError, Delays
 from streamtrans.evaluation.latency import Latency, corpus_latency
 from streamtrans.evaluation.simulate import SimulationError, Translation, require_free
 from streamtrans.messages import Command, End, Target, Text
+from streamtrans.text.source import words
 
 PACE = 3.0  # words a second, an English speaker's
 Clock = Callable[[], float]
@@ -113,11 +114,11 @@ def time_sentences(
 def paced(sentence: str, pace: float) -> list[Arrival]:
     """The words of a sentence, each with its arrival; the end of the source comes with the last."""
     arrivals = []
-    words = sentence.split()
-    for j, word in enumerate(words, start=1):
+    source = words(sentence)
+    for j, word in enumerate(source, start=1):
         at = 1000 * j / pace
         text = Text(f"{word} ", at)
-        arrivals.append(Arrival(at, [text, End()] if j == len(words) else [text]))
+        arrivals.append(Arrival(at, [text, End()] if j == len(source) else [text]))
     return arrivals
 
 
