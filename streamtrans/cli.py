@@ -27,6 +27,9 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [8765].")] = None,
     model: MODEL = "en-fr",
+    recognizer: Annotated[
+        str, typer.Option(help="What hears speech: auto (the embedded one), none or a folder.")
+    ] = "auto",
     config: Annotated[Path | None, typer.Option(help="TOML file of server options.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once [1024].")] = None,
     log_level: Annotated[
@@ -45,7 +48,8 @@ def serve(
         config, host=host, port=port, max_sessions=max_sessions, log_level=log_level
     )
     set_threads(threads)
-    run(load_engine(model, device, dtype, settings.max_sessions, max_batch=256), settings)
+    sessions = settings.max_sessions
+    run(load_engine(model, device, dtype, sessions, 256, recognizer=recognizer), settings)
 
 
 @app.command()
