@@ -148,11 +148,15 @@ class Target(Message, frozen=True):
 
 
 class Segment(Message, frozen=True):
-    """A sentence-like unit is closed: all its source is READ, all its target committed (running totals)."""
+    """A sentence-like unit is closed: all its source is READ, all its target committed (running totals).
+
+    end: where it ends in the audio of the session; what is heard from there on is of the next one.
+    """
 
     seq: int
     source_words: int
     target_words: int
+    end: float | None = None
 
 
 class Marked(Message, frozen=True):
@@ -173,7 +177,7 @@ class Changed(Message, frozen=True):
 
 
 class Lag(Message, frozen=True):
-    """The session fell behind: the oldest word not yet READ has waited `ms`."""
+    """The session fell behind: the oldest word not yet READ, or sound not yet heard, has waited `ms`."""
 
     seq: int
     ms: float

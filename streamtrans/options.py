@@ -9,6 +9,10 @@ from typing import Annotated, ParamSpec, TypeVar
 import typer
 
 MODEL = Annotated[str, typer.Option(help="An embedded model, or the folder of a checkpoint.")]
+RECOGNIZER = Annotated[
+    str,
+    typer.Option(help="auto (the embedded one of the source language), none, or a checkpoint."),
+]
 POLICY = Annotated[
     str,
     typer.Option(

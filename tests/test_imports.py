@@ -15,6 +15,7 @@ OURS = {"streamtrans", "streamtrans_server", "streamtrans_clients"}
 EDGES = {
     "streamtrans/cli.py",
     "streamtrans/live.py",
+    "streamtrans/load_trial.py",
 }  # where the library meets server, clients and event loops
 OUTSIDE = {"asyncio", "threading", "websockets", "sounddevice", "uvloop", "socket"}
 

@@ -1,8 +1,8 @@
 """Subtitles in SubRip (SRT) and WebVTT, written while the session goes on.
 
-This file knows lines, cues and both file formats. It does not know sessions: words come as events, and
-their `at`, the source clock in ms, places them. A cue is written once, whole, and never revised, so a file is
-valid after each of them, whatever happens next. The web page has the same rules in `captions.js`.
+This file knows lines, cues and both file formats. It does not know sessions: words come as events, and the place of the
+last source word READ, in ms, is theirs: where it was spoken, or its `at`. A cue is written once, whole, and never
+revised, so a file is valid after each of them, whatever happens next. The web page has the same rules in `captions.js`.
 """
 
 from __future__ import annotations
@@ -140,15 +140,18 @@ class CaptionFile:
         head, self._format = FORMATS[path.suffix.lower()]
         self._side: type[Source | Target] = Source if side == "source" else Target
         self._cues = Cues()
+        self._heard: float | None = None  # ms, where the last word READ was spoken
         self._file = path.open("x", encoding="utf-8", newline="\n")
         self._file.write(head)
         self._file.flush()
 
     def show(self, event: Event) -> None:
         """Write what the event closes; it is in the file when this returns."""
-        if isinstance(event, (Source, Target)):
-            if isinstance(event, self._side):
-                self._write(self._cues.word(event.text, event.at))
+        if isinstance(event, Source):
+            self._heard = event.at if event.begin is None else event.begin
+        if isinstance(event, self._side):
+            at = event.at if self._heard is None else self._heard
+            self._write(self._cues.word(event.text, at))
         elif isinstance(event, (Segment, Done)):
             self._write(self._cues.segment())
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import ssl as tls
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from streamtrans.messages import (
     PROTOCOL_VERSION,
     Ack,
+    Audio,
     Command,
     Done,
     End,
@@ -34,17 +36,24 @@ from streamtrans.messages import (
 )
 from streamtrans_clients import wire
 from streamtrans_clients.dial import Dial
-from streamtrans_clients.errors import Refused, SessionFailed, lost
+from streamtrans_clients.errors import SessionFailed, lost
+from streamtrans_clients.patience import RETRIED, patiently
 from streamtrans_clients.record import Record
 
 ACK_EVERY = 32  # events
-FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0  # s between two attempts to come back
 REPLAYS = 3  # after internal errors in a row: what the engine cannot do it will not do
-RETRIED = frozenset({"connection_lost", "draining", "internal", "overloaded"})
-BUSY = frozenset({429, 502, 503, 504})
+PIECE = 32_768  # bytes of one frame of audio
 BROKEN = frozenset(
     {1001, 1006, 1011, 1012, 1013}
 )  # close codes after which it is worth coming back
+
+
+@dataclass(frozen=True)
+class Line:
+    """The connection: is it there, and why not."""
+
+    open: bool
+    text: str = ""
 
 
 class Session:
@@ -55,7 +64,13 @@ class Session:
     """
 
     def __init__(
-        self, dial: Dial, start: Start, socket: ClientConnection, ready: Ready, patience: float
+        self,
+        dial: Dial,
+        start: Start,
+        socket: ClientConnection,
+        ready: Ready,
+        patience: float,
+        on_line: Callable[[Line], None] | None = None,
     ) -> None:
         self.ready = ready
         self.reconnects = self.replays = 0  # how often it came back, and to a new server session
@@ -63,7 +78,8 @@ class Session:
         self._socket: ClientConnection | None = socket
         self._key = ready.token
         self._returns = ready.token is not None and patience > 0
-        self._record = Record(start.policy)
+        self._on_line = on_line or _nobody
+        self._record = Record(start.policy, start.rate)
         self._handed = 0  # messages given to the socket
         self._acked = self._ack_due = 0
         self._opened = time.monotonic()
@@ -83,6 +99,12 @@ class Session:
         self._at = max(self._at, self._clock()) if at is None else at
         await self._send(Text(text, self._at))
 
+    async def send_audio(self, data: bytes) -> None:
+        """Sound as it is heard, any number of bytes: 16-bit little-endian PCM, one channel, at the session's rate."""
+        piece = min(PIECE, int(self.ready.limits.get("max_audio_bytes", PIECE)))
+        for start in range(0, len(data), piece):
+            await self._send(Audio(data[start : start + piece]))
+
     async def flush(self) -> None:
         """Have all that was sent translated and committed, and go on."""
         await self._send(Flush())
@@ -96,7 +118,7 @@ class Session:
         await self._send(SetPolicy(policy))
 
     async def end(self) -> None:
-        """No more text: the rest of the events comes, then `Done`."""
+        """No more source: the rest of the events comes, then `Done`."""
         await self._send(End())
 
     async def abort(self) -> None:
@@ -223,63 +245,44 @@ class Session:
             self._socket = None
             if socket is not None:
                 socket.transport.abort()
+            self._on_line(Line(False, why.text if why else "there is none"))
             try:
-                await self._keep_trying()
+                await patiently(self._try_again, self._patience)
             except SessionFailed as failure:
                 self._failure = failure
                 raise
+            self.reconnects += 1
+            self._on_line(Line(True))
 
-    async def _keep_trying(self) -> None:
-        deadline = time.monotonic() + self._patience
-        delay = FIRST_DELAY
-        while True:
-            try:
-                await (self._resume() if self._key else self._replay())
-                self.reconnects += 1
-                return
-            except SessionFailed as failure:
-                if failure.code == "resume_lost":
-                    self._key = None
-                    continue
-                if failure.code not in RETRIED:
-                    raise
-                why: Exception = failure
-            except Refused as refusal:
-                if refusal.status not in BUSY:
-                    raise SessionFailed("connection_lost", str(refusal)) from refusal
-                why = refusal
-            except (OSError, TimeoutError) as error:
-                why = error
-            if time.monotonic() + delay > deadline:
-                text = f"no way back within {self._patience:g} s: {why}"
-                raise SessionFailed("connection_lost", text) from why
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(2 * delay, LONGEST_DELAY)
+    async def _try_again(self) -> None:
+        try:
+            if self._key is not None:
+                return await self._resume(self._key)
+        except SessionFailed as failure:
+            if failure.code != "resume_lost":
+                raise
+            self._key = None
+        await self._replay()
 
-    async def _resume(self) -> None:
-        assert self._key is not None
-        socket, ready = await self._dial.resume(self._key, self._record.server_seq)
+    async def _resume(self, key: str) -> None:
+        socket, ready = await self._dial.resume(key, self._record.server_seq)
         self._handed, self._acked = ready.received, self._record.server_seq
         self._socket = socket
 
     async def _replay(self) -> None:
         """A new session gets the source of the open segment, and the committed words to begin with."""
-        record, start = self._record, self._start
-        start = Start(
-            start.version,
-            start.source,
-            start.target,
-            policy=record.policy,
-            keep=start.keep,
-            prefix=record.prefix,
-            lag_policy=start.lag_policy,
-        )
+        record = self._record
+        start = replace(self._start, policy=record.policy, prefix=record.prefix)
         clock = self._clock()
         socket, ready = await self._dial.open(start)
         record.restart(clock)
         self._handed = self._acked = self._ack_due = 0
         self._key, self._socket = ready.token, socket
         self.replays += 1
+
+
+def _nobody(line: Line) -> None:
+    """Hears of the connection."""
 
 
 @asynccontextmanager
@@ -290,24 +293,30 @@ async def connect(
     policy: str | None = None,
     proxy: str | None = None,
     *,
+    kind: str = "text",
+    rate: int | None = None,
     token: str | None = None,
     lag_policy: str | None = None,
     patience: float = 30.0,
     ssl: tls.SSLContext | None = None,
+    on_line: Callable[[Line], None] | None = None,
 ) -> AsyncIterator[Session]:
     """Open a session.
 
-    token: an API token. lag_policy: the policy the server may change to while the session lags. patience: for how many
-    seconds a lost connection or server is tried again; 0 gives up at once.
+    kind: text, or audio of `rate` samples a second. token: an API token. lag_policy: the policy the server may change
+    to while the session lags. patience: for how many seconds a lost connection or server is tried again; 0 gives up
+    at once. on_line: is told when the connection is lost, and when it is back.
     Raises Refused when the handshake is refused, SessionFailed when `url` is none of a streamtrans
     server or the server does not take the languages or the policy, OSError when there is no server,
     TimeoutError when it does not answer.
     """
     dial = Dial(url, token, proxy, ssl)
     keep = patience > 0
-    start = Start(PROTOCOL_VERSION, source, target, policy=policy, keep=keep, lag_policy=lag_policy)
+    start = Start(
+        PROTOCOL_VERSION, source, target, kind, policy, keep, lag_policy=lag_policy, rate=rate
+    )
     socket, ready = await dial.open(start)
-    session = Session(dial, start, socket, ready, patience)
+    session = Session(dial, start, socket, ready, patience, on_line)
     try:
         yield session
     finally:

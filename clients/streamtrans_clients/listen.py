@@ -6,52 +6,58 @@ This file knows who tells whom what. The devices, the wire and the formats are e
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
-from streamtrans_clients.audio_session import AudioSession, Line
 from streamtrans_clients.captions import CaptionFile
+from streamtrans_clients.connection import Line, Session
+from streamtrans_clients.errors import SessionFailed
 from streamtrans_clients.live_captions import LiveCaptions
 from streamtrans_clients.microphone import Microphone, level
+from streamtrans_clients.spool import Spool
+
+Opening = Callable[..., AbstractAsyncContextManager[Session]]  # takes `on_line`
 
 
 async def listen(
-    session: AudioSession, microphone: Microphone, files: Sequence[Path], console: Console
+    opening: Opening, microphone: Microphone, files: Sequence[Path], console: Console
 ) -> None:
     """Until SIGINT or SIGTERM, and then until all that was said is translated.
 
-    Raises SessionFailed, Refused, MicrophoneError, and ValueError or OSError for a file that cannot be written.
+    opening: `connect` with all its arguments but `on_line`. Raises SessionFailed, Refused, MicrophoneError, and
+    ValueError or OSError for a file that cannot be written.
     """
     with ExitStack() as stack:
         captions = [stack.enter_context(CaptionFile(file)) for file in files]
         display = stack.enter_context(LiveCaptions(console))
-        hearing: asyncio.Task[None] | None = None
-        events = session.events()
-        try:
-            async for event in events:
-                if not isinstance(event, Line):
+        async with opening(on_line=lambda line: display.state(_told(line))) as session:
+            microphone.open()
+            display.state(f"listening: {session.ready.model} at {microphone.rate} Hz")
+            _stop_at_signals(microphone)
+            spool = Spool(microphone.rate)
+            tasks = [
+                asyncio.create_task(_record(microphone, spool, display)),
+                asyncio.create_task(_send(spool, session)),
+            ]
+            try:
+                async for event in session:
                     display.show(event)
                     for file in captions:
                         file.show(event)
-                    continue
-                display.state(_told(event))
-                if hearing is None:
-                    microphone.open()
-                    _stop_at_signals(microphone)
-                    hearing = asyncio.create_task(_hear(microphone, session, display))
-        finally:
-            if hearing is not None:
-                hearing.cancel()
-                await asyncio.gather(hearing, return_exceptions=True)
-            await events.aclose()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _hear(microphone: Microphone, session: AudioSession, display: LiveCaptions) -> None:
-    gone = False
+async def _record(microphone: Microphone, spool: Spool, display: LiveCaptions) -> None:
+    """Sound goes on coming while the connection is lost."""
+    gone, given_up = False, 0.0
     async for frame in microphone.frames():
         if frame is None:
             display.state("the microphone is gone; it is opened again when it is back")
@@ -61,17 +67,23 @@ async def _hear(microphone: Microphone, session: AudioSession, display: LiveCapt
             display.state("the microphone is back")
             gone = False
         display.level(level(frame))
-        session.hear(frame)
+        spool.put(frame)
+        if int(spool.given_up) > int(given_up):
+            display.state(f"{spool.given_up:.0f} s of what you said waited too long and are lost")
+            given_up = spool.given_up
     display.state("finishing")
-    session.end()
+    spool.end()
+
+
+async def _send(spool: Spool, session: Session) -> None:
+    with contextlib.suppress(SessionFailed):  # the reader of the events hears of it
+        async for frame in spool:
+            await session.send_audio(frame)
+        await session.end()
 
 
 def _told(line: Line) -> str:
-    return (
-        f"listening: {line.text}"
-        if line.open
-        else f"connection lost ({line.text}); what you say is kept"
-    )
+    return "listening" if line.open else f"connection lost ({line.text}); what you say is kept"
 
 
 def _stop_at_signals(microphone: Microphone) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 FRAME_MS = 100
 AGAIN = 1.0  # s between two attempts to open a microphone that is gone
-RATES = (8000, 16000, 24000, 44100, 48000)  # Hz that a server takes
+RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz that a server takes
 
 
 class MicrophoneError(RuntimeError):
@@ -42,7 +42,7 @@ class Microphone:
         if rate not in RATES:
             raise MicrophoneError(f"rate {rate}: a server takes {', '.join(map(str, RATES))} Hz")
         self._device = int(device) if device is not None and device.isdigit() else device
-        self._rate = rate
+        self.rate = rate
         self._frames: asyncio.Queue[bytes | None | _End] = asyncio.Queue()
         self._stream: Any = None
         self._stopped = False
@@ -61,8 +61,8 @@ class Microphone:
 
         try:
             stream = sounddevice.RawInputStream(
-                samplerate=self._rate,
-                blocksize=self._rate * FRAME_MS // 1000,
+                samplerate=self.rate,
+                blocksize=self.rate * FRAME_MS // 1000,
                 device=self._device,
                 channels=1,
                 dtype="int16",
@@ -74,7 +74,7 @@ class Microphone:
         except (sounddevice.PortAudioError, ValueError) as error:
             device = "the default microphone" if self._device is None else repr(self._device)
             raise MicrophoneError(
-                f"{device} does not open at {self._rate} Hz: {error}; `streamtrans mic --list` shows what there is"
+                f"{device} does not open at {self.rate} Hz: {error}; `streamtrans mic --list` shows what there is"
             ) from error
 
     async def frames(self) -> AsyncIterator[bytes | None]:

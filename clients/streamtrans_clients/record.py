@@ -3,7 +3,8 @@
 When a connection breaks, the server says how many messages it took and sends the events that were missed. When the
 server itself is gone, a new session gets the source of the open segment once more, with the words that are committed
 already as its prefix, and what it repeats is dropped here. So a reader sees every event once.
-This file knows messages and where in the source text they end. It does not know sockets, nor when to come back.
+This file knows messages and where in the source they end. It does not know sockets, nor when to come back, nor whether
+the source is text or sound: `SourceText` and `SourceAudio` do.
 """
 
 from __future__ import annotations
@@ -14,26 +15,30 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from streamtrans.messages import (
+    Audio,
     Changed,
     Command,
     Done,
+    End,
     Error,
     Event,
-    Flush,
     Mark,
     Marked,
     Segment,
     SetPolicy,
     Source,
     Target,
-    Text,
 )
 from streamtrans_clients.errors import SessionFailed
+from streamtrans_clients.source_audio import SourceAudio
+from streamtrans_clients.source_text import SourceText
+
+OWN = "heard-"  # marks of this file begin so; the reader does not see their answers
 
 
 @dataclass(slots=True)
 class Sent:
-    """A message and where the source text stands after it, in characters from the opening of the session."""
+    """A message and where the source stands after it, in characters or bytes from the opening of the session."""
 
     message: Command
     end: int
@@ -41,17 +46,18 @@ class Sent:
 
 
 class Record:
-    """`sent` and `received` are called in order; `policy` and `prefix` are what a new session starts with."""
+    """`sent` and `received` are called in order; `policy` and `prefix` are what a new session starts with.
 
-    def __init__(self, policy: str | None) -> None:
+    rate: of the audio, None for text.
+    """
+
+    def __init__(self, policy: str | None, rate: int | None = None) -> None:
+        self._out: SourceText | SourceAudio = SourceText() if rate is None else SourceAudio(rate)
         self.policy = policy  # at the beginning of the open segment
         self.server_seq = 0  # last event of the session on the server
         self._seq = 0  # last event handed on
         self._log: deque[Sent] = deque()
         self._dropped = 0  # messages of the session on the server that are no longer in the log
-        self._text = ""  # source text that is not in a closed segment
-        self._closed = 0  # where it begins, in characters
-        self._cursor = 0  # the end of the last word READ, in characters
         self._words: list[str] = []  # committed in the open segment
         self._source = self._target = 0  # words handed on
         self._first_source = self._first_target = 0  # words in closed segments
@@ -69,9 +75,17 @@ class Record:
 
     def sent(self, message: Command) -> None:
         """The next message of the session."""
-        if isinstance(message, Text):
-            self._text += message.text
-        entry = Sent(message, self._closed + len(self._text))
+        self._add(message)
+        if isinstance(message, Audio) and isinstance(self._out, SourceAudio):
+            if self._out.mark_due():
+                self._add(Mark(f"{OWN}{self._log[-1].end}"))
+            if self._out.give_up():  # the open segment cannot be heard again as a whole
+                self._first_source, self._first_target = self._source, self._target
+                self._words.clear()
+                self._forget()
+
+    def _add(self, message: Command) -> None:
+        entry = Sent(message, self._out.sent(message))
         self._log.append(entry)
         self._await(entry)
 
@@ -91,12 +105,9 @@ class Record:
         for entry in self._log:
             if isinstance(entry.message, Mark) and entry.answered:
                 continue
-            if isinstance(entry.message, Text):
-                begin = entry.end - len(entry.message.text)
-                text = entry.message.text[max(0, self._closed - begin) :]
-                entry = Sent(Text(text, entry.message.at), entry.end)
-            left.append(entry)
-        self._log, self._dropped, self._cursor = left, 0, self._closed
+            left.append(Sent(self._out.left(entry.message, entry.end), entry.end, entry.answered))
+        self._log, self._dropped = left, 0
+        self._out.restart()
         self._marks.clear()
         self._changes.clear()
         for entry in left:
@@ -135,7 +146,7 @@ class Record:
         if isinstance(event, Target):
             return self._committed(event)
         if isinstance(event, Marked):
-            return self._answer(self._marks, event)
+            return self._marked(event)
         if isinstance(event, Changed):
             event = replace(event, index=event.index + self._base_source)
             return event if event.lag else self._answer(self._changes, event)
@@ -146,19 +157,17 @@ class Record:
                 target_words=event.target_words + self._base_target,
             )
             if isinstance(event, Segment):
+                event = self._out.close(event)
                 self._close(event)
         return event
 
     def _read(self, event: Source) -> Source | None:
-        place = self._text.find(event.text, self._cursor - self._closed)
-        if place < 0:
-            raise SessionFailed("bad_server", f"source word {event.index} was never sent")
-        self._cursor = self._closed + place + len(event.text)
-        index = event.index + self._base_source
-        if index < self._source:
+        fresh = self._out.read(event)
+        if fresh is None:
             return None
+        self._base_source = self._source - event.index
         self._source += 1
-        return replace(event, index=index)
+        return replace(fresh, index=self._source - 1)
 
     def _committed(self, event: Target) -> Target | None:
         index = event.index + self._base_target
@@ -169,7 +178,18 @@ class Record:
         self._target += 1
         self._words.append(event.text)
         emitted = None if event.emitted is None else event.emitted + self._clock
-        return replace(event, index=index, read=event.read + self._base_source, emitted=emitted)
+        event = replace(event, index=index, read=event.read + self._base_source, emitted=emitted)
+        return self._out.placed(event)
+
+    def _marked(self, event: Marked) -> Event | None:
+        mark = self._marks[0] if self._marks else None
+        fresh = self._answer(self._marks, event)
+        if mark is None or not _own(mark.message):
+            return fresh
+        if self._source == self._first_source and isinstance(self._out, SourceAudio):
+            self._out.silent(mark.end)
+            self._forget()
+        return None
 
     def _answer(self, waiting: deque[Sent], event: Event) -> Event | None:
         if not waiting:
@@ -182,8 +202,9 @@ class Record:
         """What the closed segment has used up is not needed again."""
         self._first_source, self._first_target = segment.source_words, segment.target_words
         self._words.clear()
-        self._text = self._text[self._cursor - self._closed :]
-        self._closed = self._cursor
+        self._forget()
+
+    def _forget(self) -> None:
         while self._log and self._used_up(self._log[0]):
             entry = self._log.popleft()
             self._dropped += 1
@@ -191,6 +212,12 @@ class Record:
                 self.policy = entry.message.policy
 
     def _used_up(self, entry: Sent) -> bool:
-        if isinstance(entry.message, Text):
-            return not self._text[: max(0, entry.end - self._closed)].strip()
-        return entry.answered or isinstance(entry.message, Flush)
+        if not self._out.used_up(entry.message, entry.end):
+            return False
+        if isinstance(entry.message, (Mark, SetPolicy)):
+            return entry.answered
+        return not isinstance(entry.message, End)
+
+
+def _own(message: Command) -> bool:
+    return isinstance(message, Mark) and message.id.startswith(OWN)

@@ -59,6 +59,10 @@ class SyncSession:
         """A piece of source text of any size; `at` is the source clock in ms, else the time since the opening."""
         self._loop.wait(self._session.send_text(text, at))
 
+    def send_audio(self, data: bytes) -> None:
+        """Sound as it is heard, any number of bytes: 16-bit little-endian PCM, one channel, at the session's rate."""
+        self._loop.wait(self._session.send_audio(data))
+
     def flush(self) -> None:
         """Have all that was sent translated and committed, and go on."""
         self._loop.wait(self._session.flush())
@@ -72,7 +76,7 @@ class SyncSession:
         self._loop.wait(self._session.set_policy(policy))
 
     def end(self) -> None:
-        """No more text: the rest of the events comes, then `Done`."""
+        """No more source: the rest of the events comes, then `Done`."""
         self._loop.wait(self._session.end())
 
     def __iter__(self) -> Iterator[Event]:

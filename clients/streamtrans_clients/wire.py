@@ -1,4 +1,4 @@
-"""The native dialect as a client sees it: one websocket text frame is one message in JSON.
+"""The native dialect as a client sees it: a websocket text frame is one message in JSON, a binary frame is audio.
 
 This file knows frames, addresses and which messages end a session. It does not know sockets.
 """
@@ -9,14 +9,17 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
-from streamtrans.messages import Error, Event, FromServer, Ready
+from streamtrans.messages import Audio, Error, Event, FromServer, Ready
 from streamtrans_clients.errors import SessionFailed
 
 _decoder: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)
 _encoder = msgspec.json.Encoder()
 
 
-def frame(message: msgspec.Struct) -> str:
+def frame(message: msgspec.Struct) -> str | bytes:
+    """Audio as bytes, all else as JSON."""
+    if isinstance(message, Audio):
+        return message.data
     return _encoder.encode(message).decode()
 
 

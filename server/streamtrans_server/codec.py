@@ -1,4 +1,4 @@
-"""The native dialect: one websocket text frame is one message in JSON.
+"""The native dialect: a websocket text frame is one message in JSON, a binary frame is audio.
 
 This file knows how a frame becomes a message and an event a frame, and names what can be wrong
 with a frame alone. It does not know the order of messages, sessions or sockets.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import msgspec
 
-from streamtrans.messages import FromClient, FromServer, Target
+from streamtrans.messages import Audio, FromClient, FromServer, Target
 from streamtrans_server.failure import Failure
 
 _decoder: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient)
 _encoder = msgspec.json.Encoder()
 
 
-def decode(frame: bytes | bytearray | memoryview) -> FromClient:
+def decode(frame: bytes | bytearray | memoryview, binary: bool = False) -> FromClient | Audio:
     """One message of a client. Raises Failure bad_json or bad_message."""
+    if binary:
+        return Audio(bytes(frame))
     try:
         return _decoder.decode(frame)
     except msgspec.ValidationError as error:

@@ -19,6 +19,7 @@ ZERO_ALLOWED = frozenset(
     "port drain_seconds max_sessions_per_token max_sessions_per_address max_messages_per_second"
     " max_session_seconds".split()
 )
+LEAST_BACKLOG = 4.0  # s: half of it has to be more than one step of a recogniser
 CHOICES = {"log_format": ("text", "json"), "log_level": ("debug", "info", "warning", "error")}
 
 
@@ -33,6 +34,8 @@ class ServerConfig:
     max_text_bytes: int = 8_192
     max_mark_bytes: int = 256
     max_backlog_words: int = 200
+    max_audio_bytes: int = 262_144
+    max_backlog_seconds: float = 30.0
     start_timeout: float = 10.0
     idle_timeout: float = 300.0
     slow_reader_timeout: float = 30.0
@@ -60,6 +63,7 @@ class ServerConfig:
     log_format: str = "text"
     log_level: str = "info"
     log_text: bool = False
+    simulstream_log: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -70,6 +74,10 @@ class ServerConfig:
             _check_type(field.name, value, field.default)
             if not isinstance(value, (str, bool, tuple)):
                 _check_number(field.name, value)
+        if self.max_backlog_seconds < LEAST_BACKLOG:
+            raise ConfigError(
+                f"max_backlog_seconds = {self.max_backlog_seconds:g}: must be at least {LEAST_BACKLOG:g}"
+            )
         if self.port > 65535:
             raise ConfigError(f"port = {self.port}: must be at most 65535")
         if bool(self.tls_cert) != bool(self.tls_key):
@@ -81,6 +89,11 @@ class ServerConfig:
                 )
 
     @property
+    def max_frame_bytes(self) -> int:
+        """What websockets takes at all: up to twice the limits, so that what exceeds them gets an error with a name."""
+        return 2 * max(self.max_message_bytes, self.max_audio_bytes)
+
+    @property
     def limits(self) -> dict[str, float]:
         """What `ready` tells a client it may send."""
         return {
@@ -88,6 +101,8 @@ class ServerConfig:
             "max_text_bytes": self.max_text_bytes,
             "max_mark_bytes": self.max_mark_bytes,
             "max_backlog_words": self.max_backlog_words,
+            "max_audio_bytes": self.max_audio_bytes,
+            "max_backlog_seconds": self.max_backlog_seconds,
             "idle_timeout": self.idle_timeout,
             "slow_reader_timeout": self.slow_reader_timeout,
             "resume_timeout": self.resume_timeout,

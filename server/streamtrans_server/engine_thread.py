@@ -22,6 +22,7 @@ from queue import Empty, SimpleQueue
 
 from streamtrans.engine import Engine, EngineFull, SessionError
 from streamtrans.messages import (
+    Audio,
     Changed,
     Command,
     Done,
@@ -37,6 +38,7 @@ from streamtrans.messages import (
     Text,
 )
 from streamtrans.policy import PolicyError, runnable
+from streamtrans_server.arrivals import SpokenArrivals
 from streamtrans_server.channel import Channel
 from streamtrans_server.lag_watch import LagWatch
 from streamtrans_server.logs import say, where
@@ -57,6 +59,7 @@ class Open:
     ready: Ready
     prefix: tuple[str, ...] = ()
     lag_policy: str | None = None
+    rate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class EngineThread:
         self._on_failed = on_failed
         self._inbox: SimpleQueue[Item | Stop] = SimpleQueue()
         self._channels: dict[int, Channel] = {}  # by id() of the session, which the channel holds
+        self._hearing: dict[int, Channel] = {}  # those of them that hear
         self._out: dict[Channel, list[FromServer]] = {}
         self._urgent = False  # there is more in `_out` than source words
         self._handed_over = 0.0
@@ -174,6 +178,8 @@ class EngineThread:
         self, channel: Channel, command: Command | Control, weight: int, arrived: float
     ) -> None:
         channel.fed += weight
+        if isinstance(command, Audio):
+            channel.fed_bytes += len(command.data)
         try:
             if isinstance(command, (Open, Pause, Close)):
                 self._control(channel, command)
@@ -192,10 +198,12 @@ class EngineThread:
             self._fail(channel, Error("internal", "the session could not go on"))
         session = channel.session
         if session is not None:
-            if isinstance(command, Text):
+            if isinstance(channel.arrivals, SpokenArrivals):
+                if isinstance(command, Audio):
+                    channel.arrivals.sound(session.clock, arrived)
+                channel.waiting_ms = session.waiting_ms
+            elif isinstance(command, Text):
                 channel.arrivals.fed(session.backlog, arrived)
-                if channel.first_arrival is None and not channel.last_arrival and session.backlog:
-                    channel.first_arrival = arrived
             channel.backlog = session.backlog + channel.unanswered
         if channel.blocked:
             self._say(channel)
@@ -204,8 +212,10 @@ class EngineThread:
         if isinstance(command, Open):
             if command.lag_policy is not None:
                 runnable(command.lag_policy, self._engine.model.decides)
-            session = self._engine.open(command.policy, command.prefix)
+            session = self._engine.open(command.policy, command.prefix, command.rate)
             channel.session = session
+            if command.rate is not None:
+                self._hearing[id(session)] = channel
             channel.asked_policy = command.ready.policy
             channel.lag_policy = command.lag_policy
             self._channels[id(session)] = channel
@@ -231,14 +241,18 @@ class EngineThread:
 
     def _forget(self, channel: Channel) -> None:
         del self._channels[id(channel.session)]
+        self._hearing.pop(id(channel.session), None)
         channel.session = None
         channel.backlog = 0
+        channel.waiting_ms = 0.0
 
     def _tick(self) -> None:
         before = time.monotonic()
         events_of_all = self._engine.tick()
         now = time.monotonic()
         self._metrics.stepped(now - before, self._engine.last_batch)
+        for channel in self._hearing.values():
+            self._heard(channel)
         for session, event in events_of_all:
             channel = self._channels[id(session)]
             events = self._out.get(channel)
@@ -249,6 +263,21 @@ class EngineThread:
             if channel.session is not None:
                 channel.backlog = session.backlog + channel.unanswered
 
+    def _heard(self, channel: Channel) -> None:
+        """Silence is heard without an event, so each session that hears is asked."""
+        session, arrivals = channel.session, channel.arrivals
+        assert session is not None and isinstance(arrivals, SpokenArrivals)
+        heard = session.clock - session.waiting_ms
+        if heard <= channel.heard_ms and not session.unread:
+            return
+        self._metrics.heard((heard - channel.heard_ms) / 1000)
+        arrivals.heard(heard, session.unread)
+        channel.heard_ms = heard
+        channel.waiting_ms = session.waiting_ms
+        channel.backlog = session.backlog + channel.unanswered
+        if channel.blocked:
+            self._say(channel)
+
     def _account(self, channel: Channel, event: Event, now: float) -> None:
         if isinstance(event, Source):
             channel.last_arrival = channel.arrivals.read() or channel.last_arrival
@@ -256,9 +285,9 @@ class EngineThread:
         self._urgent = True
         if isinstance(event, Target):
             self._metrics.committed(now - channel.last_arrival)
-            if channel.first_arrival is not None:
-                self._metrics.first_word.observe(now - channel.first_arrival)
-                channel.first_arrival = None
+            if channel.arrivals.first is not None:
+                self._metrics.first_word.observe(now - channel.arrivals.first)
+                channel.arrivals.first = None
         elif isinstance(event, Changed):
             if not event.lag:
                 channel.unanswered -= 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from websockets.frames import CloseCode
 
 CLOSE_CODES: dict[str, CloseCode] = {
+    "too_large": CloseCode.MESSAGE_TOO_BIG,
     "bad_json": CloseCode.INVALID_DATA,
     "bad_message": CloseCode.INVALID_DATA,
     "bad_order": CloseCode.PROTOCOL_ERROR,
@@ -15,7 +16,8 @@ CLOSE_CODES: dict[str, CloseCode] = {
     "bad_policy": CloseCode.POLICY_VIOLATION,
     "bad_prefix": CloseCode.POLICY_VIOLATION,
     "bad_text": CloseCode.POLICY_VIOLATION,
-    "unexpected_audio": CloseCode.UNSUPPORTED_DATA,
+    "bad_kind": CloseCode.UNSUPPORTED_DATA,
+    "bad_rate": CloseCode.POLICY_VIOLATION,
     "unsupported_version": CloseCode.POLICY_VIOLATION,
     "unsupported_language": CloseCode.POLICY_VIOLATION,
     "unsupported_kind": CloseCode.POLICY_VIOLATION,

@@ -18,7 +18,10 @@ OVER = 5.0  # s without a Lag event after which its own policy comes back
 
 
 class LagWatch:
-    """A session lags when its oldest word not yet READ has waited `lag` seconds. Used in the engine thread."""
+    """A session lags when its oldest word not yet READ, or sound not yet heard, has waited `lag` seconds.
+
+    Used in the engine thread.
+    """
 
     def __init__(self, engine: Engine, lag: float) -> None:
         self._engine = engine

@@ -18,6 +18,7 @@ from typing import Protocol
 from streamtrans.messages import (
     PROTOCOL_VERSION,
     Ack,
+    Audio,
     Command,
     Done,
     End,
@@ -91,13 +92,13 @@ class LiveSession:
         self._config = config
         self._on_over = on_over
         self._outlet: Outlet | None = None
-        self._channel = Channel(self._deliver)
+        self._channel = Channel(self._deliver, start.rate)
         self._events = KeptEvents(config.max_kept_events)
         self._expiry: asyncio.TimerHandle | None = None
         self._received = 0  # messages after start
         self._at = 0.0  # ms, source clock of the last Text
         self._ended = False
-        self._unflushed = False  # text came after the last flush
+        self._unflushed = False  # source came after the last flush
         self._over = False
         self._ready = Ready(
             PROTOCOL_VERSION,
@@ -105,7 +106,7 @@ class LiveSession:
             offer.model,
             offer.source,
             offer.target,
-            offer.kind,
+            start.kind,
             start.policy or offer.policy,
             config.limits,
             f"{self.name}.{self._secret}" if self.kept else None,
@@ -117,7 +118,8 @@ class LiveSession:
         self._outlet = outlet
         start = self._start
         self._thread.post(
-            self._channel, Open(start.policy, self._ready, start.prefix, start.lag_policy)
+            self._channel,
+            Open(start.policy, self._ready, start.prefix, start.lag_policy, start.rate),
         )
 
     @property
@@ -131,13 +133,18 @@ class LiveSession:
         return self._channel.level
 
     @property
+    def unheard_ms(self) -> float:
+        """Sound that the engine has not yet heard."""
+        return self._channel.unheard_ms
+
+    @property
     def detached(self) -> bool:
         """Has it lost its connection and waits for the next?"""
         return self._outlet is None
 
     # in: a message of the client
 
-    def take(self, message: FromClient) -> None:
+    def take(self, message: FromClient | Audio) -> None:
         """Raises Failure for what may not come now."""
         if type(message) is Text and not self._ended:
             self._text(message)
@@ -149,10 +156,24 @@ class LiveSession:
             raise Failure("bad_order", "start may come only once")
         elif self._ended:
             raise Failure("bad_order", "nothing may follow end")
+        elif isinstance(message, Audio):
+            self._audio(message)
         else:
             self._control(message)
 
+    def _audio(self, message: Audio) -> None:
+        size, limit = len(message.data), self._config.max_audio_bytes
+        if self._channel.rate is None:
+            raise Failure("bad_kind", "this session takes text, not audio")
+        if size > limit:
+            raise Failure("too_large", f"one frame of audio holds at most {limit} bytes")
+        self._unflushed |= size > 0
+        self._channel.posted_bytes += size
+        self._post(message, 1)
+
     def _text(self, message: Text) -> None:
+        if self._channel.rate is not None:
+            raise Failure("bad_kind", "this session takes audio, not text")
         text, at = message.text, message.at
         limit = self._config.max_text_bytes
         if len(text) * 4 > limit and len(text.encode()) > limit:
@@ -188,18 +209,25 @@ class LiveSession:
         channel = self._channel
         channel.posted += weight
         self._thread.post(channel, command, weight)
-        if channel.level >= self._config.max_backlog_words and self._outlet is not None:
+        if self._fuller_than(1.0) and self._outlet is not None:
             channel.blocked = True
             self._outlet.block(True)
             asyncio.get_running_loop().call_soon(self._make_room)  # it may have room by now
 
     def _make_room(self) -> None:
         """Take messages again once half of the limit is free."""
-        channel = self._channel
-        if channel.blocked and channel.level <= self._config.max_backlog_words // 2:
-            channel.blocked = False
+        if self._channel.blocked and not self._fuller_than(0.5):
+            self._channel.blocked = False
             if self._outlet is not None:
                 self._outlet.block(False)
+
+    def _fuller_than(self, share: float) -> bool:
+        """Does so much of what may wait for the engine wait for it, or more?"""
+        channel, config = self._channel, self._config
+        return (
+            channel.level >= share * config.max_backlog_words
+            or channel.unheard_ms >= share * config.max_backlog_seconds * 1000
+        )
 
     # out: called for each turn of the engine thread that concerns this session
 

@@ -18,6 +18,26 @@ STEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # s
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # sessions
 
 
+class Speed:
+    """Seconds of sound heard in a second of the engine's time, mostly of the last `LAST` seconds it worked."""
+
+    LAST = 30.0
+
+    def __init__(self) -> None:
+        self._sound = self._time = 0.0
+
+    def add(self, sound: float, time: float) -> None:
+        self._sound += sound
+        self._time += time
+        if self._time > self.LAST:
+            self._sound, self._time = self._sound / 2, self._time / 2
+
+    @property
+    def value(self) -> float:
+        """0 before anything was heard."""
+        return self._sound / self._time if self._time else 0.0
+
+
 class Metrics:
     """One set for one server."""
 
@@ -31,7 +51,8 @@ class Metrics:
         self._words = self._counter("committed_words", "Committed target words.")
         self._lag = self._histogram(
             "translation_lag_seconds",
-            "From the arrival of the last source word READ to the commit of a target word.",
+            "From the arrival of the last source word READ (of the sound heard when it was recognised)"
+            " to the commit of a target word.",
             LAG,
         )
         self.first_word = self._histogram(
@@ -41,6 +62,13 @@ class Metrics:
         )
         self._step = self._histogram("step_seconds", "Time of one tick of the engine.", STEP)
         self._batch = self._histogram("batch_size", "Sessions in one tick of the engine.", BATCH)
+        self._audio = self._counter("audio_seconds", "Sound that was heard.")
+        self._speed = Speed()
+        self.gauge(
+            "audio_speed",
+            "Seconds of sound heard in a second of the engine's time, lately.",
+            lambda: self._speed.value,
+        )
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A number that is looked up when somebody asks for it."""
@@ -50,6 +78,7 @@ class Metrics:
     def stepped(self, seconds: float, sessions: int) -> None:
         """One tick is done."""
         self._step.observe(seconds)
+        self._speed.add(0.0, seconds)
         if sessions:
             self._batch.observe(sessions)
 
@@ -57,6 +86,11 @@ class Metrics:
         """One word was committed, `lag` seconds after the last word READ had arrived."""
         self._words.inc()
         self._lag.observe(lag)
+
+    def heard(self, seconds: float) -> None:
+        """So much sound was heard."""
+        self._audio.inc(seconds)
+        self._speed.add(seconds, 0.0)
 
     def text(self) -> bytes:
         """All of them."""

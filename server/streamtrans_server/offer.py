@@ -20,7 +20,8 @@ class Offer:
     model: str
     source: str
     target: str
-    kind: str
+    kinds: tuple[str, ...]  # text, audio
+    rates: tuple[int, ...]  # of audio, samples a second
     policy: str
 
     def check(self, start: Start, prefix_words: int) -> None:
@@ -28,8 +29,15 @@ class Offer:
         if start.version != PROTOCOL_VERSION:
             text = f"this server speaks version {PROTOCOL_VERSION}, not {start.version}"
             raise Failure("unsupported_version", text)
-        if start.kind != self.kind:
-            raise Failure("unsupported_kind", f"this server takes {self.kind}")
+        if start.kind not in self.kinds:
+            raise Failure("unsupported_kind", f"this server takes {' and '.join(self.kinds)}")
+        if start.kind == "audio" and start.rate not in self.rates:
+            rates = ", ".join(map(str, self.rates))
+            raise Failure(
+                "bad_rate", f"rate = {start.rate}: audio has one of {rates} samples a second"
+            )
+        if start.kind != "audio" and start.rate is not None:
+            raise Failure("bad_rate", f"a session of {start.kind} has no rate")
         if (start.source, start.target) != (self.source, self.target):
             text = f"this server translates {self.source} to {self.target}"
             raise Failure("unsupported_language", text)

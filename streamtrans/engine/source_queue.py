@@ -71,7 +71,7 @@ class SourceQueue:
             if isinstance(item, Spoken):
                 self._add_word(item.text, item.at, item)
             elif isinstance(item, Pause):
-                self._end_segment(item.at)
+                self._end_segment(item.at, item.end)
             else:
                 self._take(item)
 
@@ -99,6 +99,11 @@ class SourceQueue:
     def clock(self) -> float:
         """The source clock in ms: of audio, how much was fed."""
         return self._clock if self.listener is None else self.listener.clock
+
+    @property
+    def unread(self) -> int:
+        """Source words not yet READ."""
+        return self._unread
 
     @property
     def backlog(self) -> int:
@@ -153,7 +158,7 @@ class SourceQueue:
             return [(text, heard.states)]
         return fitting(text, self._vocabulary)
 
-    def _end_segment(self, at: float | None = None) -> None:
+    def _end_segment(self, at: float | None = None, end: float | None = None) -> None:
         if self._segmenter.open_words:
             self._segmenter.close()
-            self._waiting.append(SegmentEnd(at, self._end))
+            self._waiting.append(SegmentEnd(at, self._end, end))

@@ -98,7 +98,10 @@ class DirectTask:
     def _translate(self, sources: Sequence[Source], teacher: Model, path: Path) -> None:
         """Give recordings what the teacher makes of their transcripts; the file keeps it for the next start."""
         recordings = [source for source in sources if isinstance(source, Recordings)]
-        texts = dict.fromkeys(printed(t) for source in recordings for t in source.transcripts)
+        language = teacher.config.source
+        texts = dict.fromkeys(
+            printed(t, language) for source in recordings for t in source.transcripts
+        )
         if not texts:
             return
         for _ in distill(teacher, self.vocabulary, list(texts), path):
@@ -106,7 +109,7 @@ class DirectTask:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         found = dict(line.split("\t") for line in lines)
         for source in recordings:
-            source.translations = [found[printed(text)] for text in source.transcripts]
+            source.translations = [found[printed(text, language)] for text in source.transcripts]
 
 
 def _name(corpus: Speech) -> str:

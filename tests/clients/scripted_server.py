@@ -61,10 +61,10 @@ class Capitals:
             kind = "segment" if kind == "flush" else "done"
             yield self.event(kind, source_words=self.words, target_words=self.words)
 
-    def word(self, word: str) -> Iterator[dict[str, Any]]:
+    def word(self, word: str, **times: float) -> Iterator[dict[str, Any]]:
         index = self.words
         self.words += 1
-        yield self.event("source", text=word, index=index, at=1.0)
+        yield self.event("source", **{"text": word, "index": index, "at": 1.0, **times})
         yield self.event("target", text=word.upper(), index=index, read=index + 1, at=1.0)
         if word.endswith("."):
             yield self.event("segment", source_words=self.words, target_words=self.words)

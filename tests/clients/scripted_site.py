@@ -44,7 +44,9 @@ class Kept(Capitals):
         self.received.append({"type": "audio"})
         self.frames.append(frame)
         if len(self.frames) % FRAMES_A_WORD == 0:
-            yield from self.word(f"word{len(self.frames) // FRAMES_A_WORD}")
+            number = len(self.frames) // FRAMES_A_WORD
+            begin, end = (100.0 * n * FRAMES_A_WORD for n in (number - 1, number))
+            yield from self.word(f"word{number}", begin=begin, end=end)
 
 
 class Site:
@@ -93,7 +95,8 @@ class Site:
             return connection.respond(503, "closed\n") if self._closed else None  # type: ignore[arg-type]
         if path == "/v1/models":
             names = ("model", "source", "target", "policy")
-            model = {name: READY[name] for name in names} | {"kind": self.kind}
+            kinds = ["text"] if self.kind == "text" else ["text", "audio"]
+            model = {name: READY[name] for name in names} | {"kinds": kinds}
             return connection.respond(200, json.dumps({"version": 1, "models": [model]}))  # type: ignore[arg-type]
         return self._static.find(path) or connection.respond(404, "")  # type: ignore[arg-type]
 

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from streamtrans_clients import Refused, SessionFailed, connect, open_sync
 
-from streamtrans.messages import Changed, Target
+from streamtrans.messages import Changed, Source, Target
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "server"))
 
-from harness import in_loop, served  # noqa: E402  (the path comes first)
+from fake_speech import speech  # noqa: E402  (the path comes first)
+from harness import in_loop, served  # noqa: E402
 
 PAGE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -29,6 +30,7 @@ NAMES: dict[str, Any] = {
     "open_sync": open_sync,
     "Refused": Refused,
     "SessionFailed": SessionFailed,
+    "Source": Source,
     "Target": Target,
     "Changed": Changed,
 }
@@ -64,6 +66,16 @@ async def test_words_as_they_are_said() -> None:
     async with served() as server:
         await example("interpret")(server.url, words(), shown.append)
     assert shown == ["ONE", "TWO", "THREE"]
+
+
+@in_loop
+async def test_speech() -> None:
+    async with served() as server:
+        found = [
+            word async for word in example("hear")(server.url, speech("one two. three."), 16000)
+        ]
+    assert [text for _, _, text in found] == ["one", "two", "three"]
+    assert all(begin < end for begin, end, _ in found)
 
 
 @in_loop

@@ -17,15 +17,19 @@ import soundfile
 import webvtt
 from scripted_server import in_loop
 from scripted_site import Site
-from streamtrans_clients.audio_session import AudioSession, Line
-from streamtrans_clients.dial import Dial
-from streamtrans_clients.errors import SessionFailed
+from streamtrans_clients import SessionFailed, connect
+from streamtrans_clients.connection import Line
 from streamtrans_clients.microphone import Microphone, MicrophoneError, level
+from streamtrans_clients.spool import Spool
 from virtual_microphone import RATE, VirtualMicrophone, virtual_microphone
 
-from streamtrans.messages import Done, Event, Target
+from streamtrans.messages import Done, Target
 
 TESTS = Path(__file__).parents[1]
+sys.path.insert(0, str(TESTS / "server"))
+
+from fake_speech import PAUSE_MS, STEP_MS, WORD_MS  # noqa: E402
+from fake_speech import speech as spoken  # noqa: E402
 
 
 @pytest.fixture
@@ -147,16 +151,62 @@ def test_an_unplugged_microphone_is_opened_again(
 
 def test_a_server_that_only_reads_says_so(microphone: VirtualMicrophone, tmp_path: Path) -> None:
     """Our own server: one line with the name of the error, no traceback."""
-    command = [sys.executable, str(TESTS / "server" / "serve_fake.py"), "0"]
+    with our_server("0", "deaf") as (url, _), client(microphone, url, tmp_path) as one:
+        assert one.process.wait(20) == 2
+        assert "streamtrans: unsupported_kind: this server takes text" in one.output
+        assert "Traceback" not in one.output
+
+
+@contextmanager
+def our_server(port: str = "0", *more: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Our server on the fake engine: its address and its process."""
+    command = [sys.executable, str(TESTS / "server" / "serve_fake.py"), "0", port, *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        address = server.stdout.readline().removeprefix("listening on ").strip()
-        url = address.replace("ws://", "http://").removesuffix("v1/translate")
-        with client(microphone, url, tmp_path) as one:
-            assert one.process.wait(20) == 2
-            assert "streamtrans: unsupported_kind: this server takes text" in one.output
-            assert "Traceback" not in one.output
-        server.terminate()
+        try:
+            address = server.stdout.readline().removeprefix("listening on ").strip()
+            yield address.replace("ws://", "http://").removesuffix("v1/translate"), server
+        finally:
+            server.terminate()
+
+
+def test_captions_appear_of_what_is_said_even_when_the_server_is_killed(
+    microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    """Our server, with an ear that needs no model; it dies in the middle of a sentence."""
+    path, srt = tmp_path / "words.wav", tmp_path / "talk.srt"
+    text = "one two three. four five six seven eight nine. ten."
+    sound = bytes(RATE) + spoken(text)
+    soundfile.write(path, np.frombuffer(sound, np.int16), RATE, subtype="PCM_16")
+    with our_server() as (url, first):
+        port = url.rstrip("/").rsplit(":", 1)[1]
+        with client(microphone, url, tmp_path, "--save", str(srt), "--policy", "wait-1") as one:
+            until(lambda: "listening" in one.output, "the session")
+            talking = subprocess.Popen(
+                ["paplay", "--device=mic", str(path)], env=microphone.environment
+            )
+            until(lambda: "ONE TWO THREE\n" in one.output, "the first sentence")
+            first.kill()
+            first.wait(20)
+            until(lambda: "what you say is kept" in one.output, "the loss to be told")
+            with our_server(port):
+                until(lambda: "FOUR FIVE SIX SEVEN EIGHT NINE\n" in one.output, "the second")
+                assert talking.wait(20) == 0
+                until(lambda: "\nTEN\n" in one.output, "the third")
+                one.finish()
+    cues = webvtt.from_srt(str(srt))
+    assert [cue.text for cue in cues] == [
+        *("ONE TWO THREE", "FOUR FIVE SIX SEVEN EIGHT NINE", "TEN")
+    ]
+    begins = [float(cue.start.rpartition(":")[2].replace(",", ".")) for cue in cues]
+    word, pause = (WORD_MS + STEP_MS) / 1000, 2 * PAUSE_MS / 1000
+    third, ninth = (
+        2 * word,
+        3 * word + pause + 5 * word,
+    )  # after the first, until the next cue in 1 s
+    assert [begin - begins[0] for begin in begins[1:]] == pytest.approx(
+        [third + 1, ninth + 1], abs=0.05
+    )
 
 
 def test_the_devices_are_listed_and_a_wrong_one_has_a_name(
@@ -191,30 +241,28 @@ def test_the_level_is_of_the_loudest_sample() -> None:
 async def test_frames_and_events_are_whole_however_the_connection_breaks(after: int) -> None:
     site = Site("audio")
     frames = [bytes([number] * 320) for number in range(100)]
-    found: list[Event | Line] = []
+    lines: list[Line] = []
     with site.serving() as url:
         address = url.replace("http", "ws") + "v1/translate"
-        session = AudioSession(Dial(address), "en", "fr", RATE, None, 10.0)
-        site.drop_after = after
+        async with connect(address, kind="audio", rate=RATE, on_line=lines.append) as session:
+            site.drop_after = after
 
-        async def talk() -> None:
-            for frame in frames:
-                session.hear(frame)
-                await asyncio.sleep(0.001)
-            session.end()
+            async def talk() -> None:
+                for frame in frames:
+                    await session.send_audio(frame)
+                    await asyncio.sleep(0.001)
+                await session.end()
 
-        talking = asyncio.create_task(talk())
-        async for event in session.events():
-            found.append(event)
-        await talking
+            talking = asyncio.create_task(talk())
+            events = [event async for event in session]
+            await talking
     assert site.pcm == b"".join(frames)
-    words = [event for event in found if isinstance(event, Target)]
+    words = [event for event in events if isinstance(event, Target)]
     assert [word.text for word in words] == [f"WORD{number}" for number in range(1, 21)]
     assert [word.index for word in words] == list(range(20))
-    events = [event for event in found if not isinstance(event, Line)]
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert isinstance(events[-1], Done) and events[-1].target_words == 20
-    assert [line.open for line in found if isinstance(line, Line)] == [True, False, True]
+    assert [line.open for line in lines] == [False, True]
 
 
 @in_loop
@@ -222,8 +270,20 @@ async def test_patience_ends() -> None:
     site = Site("audio")
     with site.serving() as url:
         address = url.replace("http", "ws") + "v1/translate"
-        session = AudioSession(Dial(address), "en", "fr", RATE, None, 0.3)
-        with pytest.raises(SessionFailed, match="connection_lost: no way back"):
-            async for event in session.events():
-                if isinstance(event, Line) and event.open:
-                    site.drop(closed=True)
+        async with connect(address, kind="audio", rate=RATE, patience=0.3) as session:
+            site.drop(closed=True)
+            with pytest.raises(SessionFailed, match="connection_lost: no way back"):
+                async for _ in session:
+                    pass
+
+
+@in_loop
+async def test_what_waits_too_long_is_given_up_oldest_first() -> None:
+    """Ten minutes and two seconds without anybody who takes it."""
+    spool = Spool(8000)
+    for second in range(602):
+        spool.put(bytes([second % 256]) * 16_000)
+    spool.end()
+    assert spool.given_up == 2.0
+    left = [frame async for frame in spool]
+    assert [frame[0] for frame in left] == [second % 256 for second in range(2, 602)]

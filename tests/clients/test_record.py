@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import sys
+from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from streamtrans_clients import SessionFailed
-from streamtrans_clients.record import Record
+from streamtrans_clients.record import OWN, Record
+from streamtrans_clients.source_audio import LONGEST
 
 from streamtrans.messages import (
+    Audio,
     Changed,
     Command,
     Done,
@@ -25,6 +29,13 @@ from streamtrans.messages import (
     Target,
     Text,
 )
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "server"))
+
+from fake_engine import FakeSession
+from fake_speech import speech
+
+RATE = 8000
 
 
 class Server:
@@ -70,16 +81,33 @@ class Server:
         return self.seq
 
 
-COMMANDS = st.one_of(
-    st.text(alphabet="ab. ", min_size=1, max_size=8).map(lambda text: Text(text, 0.0)),
+class Ear:
+    """The fake engine's session, which hears and takes every step at once."""
+
+    def __init__(self, prefix: tuple[str, ...] = ()) -> None:
+        self.session = FakeSession("wait-1", prefix, RATE)
+        self.taken = 0
+
+    def take(self, message: Command) -> list[Event]:
+        self.taken += 1
+        self.session.feed(message)
+        events: list[Event] = []
+        while self.session.ready:
+            events += self.session.step()
+        return events
+
+
+ORDERS = st.one_of(
     st.just(Flush()),
     st.sampled_from("xyz").map(Mark),
     st.integers(1, 5).map(lambda k: SetPolicy(f"wait-{k}")),
 )
+COMMANDS = st.one_of(
+    st.text(alphabet="ab. ", min_size=1, max_size=8).map(lambda text: Text(text, 0.0)), ORDERS
+)
 
 
-def undisturbed(commands: list[Command]) -> list[Event]:
-    server = Server()
+def undisturbed(commands: list[Command], server: Server | Ear) -> list[Event]:
     return [event for command in commands for event in server.take(command)]
 
 
@@ -90,9 +118,11 @@ def seen(events: list[Event]) -> list[object]:
     ]
 
 
-def disturbed(commands: list[Command], chance: random.Random) -> list[Event]:
+def disturbed(
+    commands: list[Command], chance: random.Random, kind: type[Server] | type[Ear] = Server
+) -> list[Event]:
     """The same through a line that breaks anywhere and a server that dies anywhere."""
-    record, server = Record("wait-1"), Server()
+    record, server = Record("wait-1", RATE if kind is Ear else None), kind()
     got: list[Event] = []
     line: list[Event] = []  # sent by the server; all of it is kept there
     handed = 0
@@ -103,7 +133,7 @@ def disturbed(commands: list[Command], chance: random.Random) -> list[Event]:
             if fate < 0.1:  # the line breaks: what was on the way is lost, in both directions
                 handed = server.taken
             elif fate < 0.15:  # the server dies
-                server, line, handed = Server(record.prefix), [], 0
+                server, line, handed = kind(record.prefix), [], 0
                 record.restart(100.0)
             elif fate < 0.6 and message is not None:
                 handed += 1
@@ -121,7 +151,79 @@ def disturbed(commands: list[Command], chance: random.Random) -> list[Event]:
 @given(st.lists(COMMANDS, max_size=25), st.integers(0, 2**32))
 def test_a_reader_sees_what_it_would_have_seen(commands: list[Command], seed: int) -> None:
     whole = [*commands, End()]
-    assert seen(disturbed(whole, random.Random(seed))) == seen(undisturbed(whole))
+    assert seen(disturbed(whole, random.Random(seed))) == seen(undisturbed(whole, Server()))
+
+
+TALK = st.lists(
+    st.sampled_from(["one", "two", "three.", "four", "five.", "-"]), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=40, deadline=None, phases=[Phase.generate])
+@given(st.lists(st.one_of(TALK, ORDERS), max_size=8), st.integers(0, 2**32))
+def test_a_listener_hears_every_word_once(parts: list[list[str] | Command], seed: int) -> None:
+    """Frames of any size, and a server that dies anywhere hears the open segment again; times are of the session."""
+    chance = random.Random(seed)
+    commands: list[Command] = []
+    for part in parts:
+        if not isinstance(part, list):
+            commands.append(part)
+            continue
+        sound = b"".join(bytes(2 * RATE) if word == "-" else speech(word, RATE) for word in part)
+        while sound:
+            size = chance.choice((33, 333, 1600, 9000))
+            commands.append(Audio(sound[:size]))
+            sound = sound[size:]
+    whole = [*commands, End()]
+    assert heard(disturbed(whole, chance, Ear)) == heard(undisturbed(whole, Ear()))
+
+
+def heard(events: list[Event]) -> list[object]:
+    """What must not depend on luck: `at` is how much was heard when a word was READ, and less of it after a death."""
+    found: list[object] = []
+    for e in events:
+        if isinstance(e, Source):
+            assert e.begin is not None and e.end is not None
+            found.append((e.seq, e.text, e.index, round(e.begin, 1), round(e.end, 1)))
+        elif isinstance(e, Target):
+            found.append((e.seq, e.text, e.index, e.read))
+        elif isinstance(e, Segment):
+            found.append((e.seq, e.source_words, e.target_words))
+        else:
+            found.append(e)
+    return found
+
+
+def test_sound_is_kept_from_the_open_segment_on_and_silence_is_not() -> None:
+    record, server = Record(None, RATE), Ear()
+
+    def hear(sound: bytes) -> list[Event]:
+        told: list[Event] = []
+        handed = server.taken
+        record.sent(Audio(sound))
+        while (message := record.number(handed + 1)) is not None:
+            handed += 1
+            for event in server.take(message):
+                told += [fresh] if (fresh := record.received(event)) else []
+        return told
+
+    for _ in range(20):
+        told = hear(speech("one two three. ", RATE))
+        assert not any(isinstance(event, Marked) and OWN in event.id for event in told)
+    assert kept(record) < 1.5
+    for _ in range(300):
+        hear(bytes(RATE * 2))
+    assert 10 <= kept(record) <= 17
+    for _ in range(2000):
+        hear(speech("one ", RATE) * 4)
+    assert kept(record) <= LONGEST + 1  # a sentence without an end
+    assert len(record.prefix) < 5000  # and not of the 8000 words
+
+
+def kept(record: Record) -> float:
+    """Seconds of sound."""
+    sound = [sent.message.data for sent in record._log if isinstance(sent.message, Audio)]
+    return sum(map(len, sound)) / (2 * RATE)
 
 
 def test_what_is_kept_is_the_open_segment() -> None:
@@ -132,7 +234,7 @@ def test_what_is_kept_is_the_open_segment() -> None:
             for event in server.take(command):
                 record.received(event)
     assert len(record._log) <= 4
-    assert len(record._text) < 20
+    assert len(record._out._text) < 20
     assert record.policy == "wait-2"
     assert record.prefix == ()
 

@@ -1,7 +1,7 @@
 """An engine that upper-cases: the API of `streamtrans.engine.Engine` without a model.
 
 It reads and writes under wait-k, closes a segment with a word that ends in a full stop, and can be
-told to fail. It knows no threads and no clock, like the engine it stands for.
+told to fail. It hears, too: see `fake_speech`. It knows no threads and no clock, like the engine it stands for.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fake_speech import STEP_MS, FakeEar, Heard
+
 from streamtrans.engine import EngineFull, SessionError
 from streamtrans.messages import (
+    Audio,
     Changed,
     Command,
     Done,
@@ -50,16 +53,23 @@ def wait_k(policy: str) -> int:
     return int(match[1])
 
 
+Item = tuple[str, float] | Heard | bytes | Flush | Mark | SetPolicy | End
+
+
 class FakeSession:
     """Words in, capital words out."""
 
-    def __init__(self, policy: str, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, policy: str, prefix: Sequence[str] = (), rate: int | None = None) -> None:
+        self.rate = rate
+        self.ear = FakeEar(rate) if rate else None
+        self.sound = b""  # not yet a whole step
+        self.ends: float | None = None  # ms, where the segment that is flushed ends
         self.prefix = deque(prefix)
         self.k = wait_k(policy)
         self.policy = policy
         self.paused = False
         self.closed = False
-        self.queue: deque[tuple[str, float] | Flush | Mark | SetPolicy | End] = deque()
+        self.queue: deque[Item] = deque()
         self.half = ""
         self.pending: deque[tuple[str, float]] = deque()  # READ and not yet written
         self.flushing = False
@@ -69,8 +79,22 @@ class FakeSession:
         self.open_words = 0
 
     @property
+    def unread(self) -> int:
+        return sum(isinstance(item, (tuple, Heard)) for item in self.queue)
+
+    @property
     def backlog(self) -> int:
-        return sum(isinstance(item, tuple) for item in self.queue)
+        return self.unread + sum(isinstance(item, bytes) for item in self.queue)
+
+    @property
+    def clock(self) -> float:
+        """Ms of sound that was fed."""
+        return self.waiting_ms + self.ear.clock if self.ear else self.at
+
+    @property
+    def waiting_ms(self) -> float:
+        waiting = len(self.sound) + sum(len(item) for item in self.queue if isinstance(item, bytes))
+        return waiting * 500 / self.rate if self.rate else 0.0
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -79,6 +103,15 @@ class FakeSession:
     def feed(self, command: Command) -> None:
         if self.closed or any(isinstance(item, End) for item in self.queue):
             raise SessionError("bad_order", "the session has ended")
+        if isinstance(command, Audio):
+            if self.rate is None:
+                raise SessionError("bad_kind", "this session takes text")
+            self.sound += command.data
+            step = self.rate * STEP_MS // 1000 * 2
+            while len(self.sound) >= step:
+                self.queue.append(self.sound[:step])
+                self.sound = self.sound[step:]
+            return
         if isinstance(command, Text):
             assert command.at is not None
             pieces = re.split(r"\s", self.half + command.text)
@@ -93,6 +126,9 @@ class FakeSession:
         if isinstance(command, (Flush, End)) and self.half:
             self.queue.append((self.half, self.at))
             self.half = ""
+        if self.sound:
+            self.queue.append(self.sound)
+            self.sound = b""
         self.queue.append(command)
 
     @property
@@ -117,17 +153,27 @@ class FakeSession:
         if self.flushing:
             self.flushing = False
             self.open_words = 0
-            return [Segment(self.next_seq(), self.read, self.written)]
+            return [Segment(self.next_seq(), self.read, self.written, self.ends)]
         item = self.queue.popleft()
+        if isinstance(item, bytes):
+            assert self.ear is not None
+            self.queue.extendleft(reversed(self.ear.hear(item)))
+            return []
         if isinstance(item, tuple):
             return self.read_word(*item)
+        if isinstance(item, Heard):
+            return self.read_heard(item)
         if isinstance(item, Mark):
             return [Marked(self.next_seq(), item.id)]
         if isinstance(item, SetPolicy):
             self.k = wait_k(item.policy)
             return [Changed(self.next_seq(), item.policy, self.read)]
+        if self.ear and (heard := self.ear.flush()):
+            self.queue.extendleft(reversed([*heard, item]))
+            return []
         if self.open_words:
             self.flushing = True
+            self.ends = self.ear.clock if self.ear else None
             self.queue.appendleft(item)
             return []
         if isinstance(item, Flush):
@@ -143,6 +189,15 @@ class FakeSession:
         self.flushing = word.endswith(".")
         return [Source(self.next_seq(), word, self.read - 1, at)]
 
+    def read_heard(self, heard: Heard) -> list[Event]:
+        assert self.ear is not None
+        if not heard.text:
+            self.flushing, self.ends = bool(self.open_words), heard.end
+            return []
+        (event,) = self.read_word(heard.text, self.ear.clock)
+        assert isinstance(event, Source)
+        return [Source(event.seq, event.text, event.index, event.at, heard.begin, heard.end)]
+
     def write(self) -> list[Event]:
         word, _ = self.pending.popleft()
         self.written += 1
@@ -154,24 +209,31 @@ class FakeSession:
 class FakeEngine:
     """All ready sessions take one step in each tick, up to `batch` of them."""
 
-    def __init__(self, max_sessions: int = 64, batch: int = 64) -> None:
+    def __init__(self, max_sessions: int = 64, batch: int = 64, hears: bool = True) -> None:
         self.model = FakeModel()
+        self.hears = hears
+        self.kinds = ("text", "audio") if hears else ("text",)
         self.default_policy = "wait-3"
         self.max_sessions = max_sessions
         self.batch = batch
         self.sessions: list[FakeSession] = []
         self.most_queued = self.last_batch = 0
 
-    def open(self, policy: str | None = None, prefix: Sequence[str] = ()) -> FakeSession:
+    def open(
+        self, policy: str | None = None, prefix: Sequence[str] = (), rate: int | None = None
+    ) -> FakeSession:
         if len(self.sessions) >= self.max_sessions:
             raise EngineFull(f"all {self.max_sessions} sessions are taken")
-        session = FakeSession(policy or self.default_policy, prefix)
+        session = FakeSession(policy or self.default_policy, prefix, rate)
         self.sessions.append(session)
         return session
 
     def feed(self, session: FakeSession, command: Command) -> None:
         session.feed(command)
         self.most_queued = max(self.most_queued, len(session.queue))
+
+    def warm_hearing(self, count: int) -> None:
+        """There is nothing to warm."""
 
     def pause(self, session: FakeSession, paused: bool) -> None:
         session.paused = paused

@@ -10,4 +10,8 @@ from streamtrans_server import ServerConfig, run
 if __name__ == "__main__":
     drain_seconds = float(sys.argv[1])
     port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    run(FakeEngine(), ServerConfig(port=port, drain_seconds=drain_seconds, log_level="warning"))
+    hears = "deaf" not in sys.argv
+    run(
+        FakeEngine(hears=hears),
+        ServerConfig(port=port, drain_seconds=drain_seconds, log_level="warning"),
+    )

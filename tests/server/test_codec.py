@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamtrans_server.codec import decode, encode
 from streamtrans_server.failure import CLOSE_CODES, Failure
 
-from streamtrans.messages import End, Message, Target, Text
+from streamtrans.messages import Audio, End, Message, Target, Text
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 KEYS = st.sampled_from(["type", "text", "at", "id", "policy", "version", "source", "target", "x"])
@@ -62,6 +62,7 @@ def test_messages_are_read_as_they_are_documented() -> None:
     assert decode(b' {"type" : "end"}\n') == End()
     with pytest.raises(Failure, match="bad_message"):
         decode(b'{"type":"end","why":"no"}')
+    assert decode(memoryview(b"\0\1\2"), binary=True) == Audio(b"\0\1\2")
 
 
 def test_only_a_committed_word_is_stamped() -> None:

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 
 TEXT = {"type": "text", "text": "one two "}
 END = {"type": "end"}
+HEAR = {**START, "kind": "audio", "rate": 16000}
 Case = tuple[str, list[Any], int]
 CASES: list[Case] = [
     ("bad_json", [START, '{"type":"text"'], 1007),
@@ -26,13 +27,22 @@ CASES: list[Case] = [
     ("bad_message", [START, '{"type":"text","text":"a","at":1e999}'], 1007),
     ("bad_message", [START, []], 1007),
     ("bad_message", [START, {"type": "mark", "id": "é" * 129}], 1007),
-    ("unexpected_audio", [START, b"\0\1\2\3"], 1003),
+    ("bad_kind", [START, b"\0\1\2\3"], 1003),
     ("bad_order", [TEXT], 1002),
     ("bad_order", [START, START], 1002),
     ("bad_order", [START, TEXT, END, TEXT], 1002),
     ("bad_order", [START, TEXT, END, END], 1002),
     ("unsupported_version", [{**START, "version": 2}], 1008),
-    ("unsupported_kind", [{**START, "kind": "audio"}], 1008),
+    ("unsupported_kind", [{**START, "kind": "video"}], 1008),
+    ("bad_rate", [{**START, "rate": 16000}], 1008),
+    ("bad_rate", [{**START, "kind": "audio"}], 1008),
+    ("bad_rate", [{**START, "kind": "audio", "rate": 11025}], 1008),
+    ("bad_message", [{**START, "kind": "audio", "rate": "16000"}], 1007),
+    ("bad_kind", [HEAR, TEXT], 1003),
+    ("bad_order", [b"\0\0"], 1002),
+    ("bad_order", [HEAR, END, b"\0\0"], 1002),
+    ("too_large", [HEAR, bytes(262_146)], 1009),
+    ("too_large", [START, {"type": "text", "text": "a " * 9000}], 1009),
     ("unsupported_language", [{**START, "target": "de"}], 1008),
     ("bad_policy", [{**START, "policy": "wait-0"}], 1008),
     ("bad_policy", [START, {"type": "policy", "policy": "read everything"}], 1008),
@@ -76,11 +86,12 @@ async def test_invalid_utf8_closes_with_1007() -> None:
 
 
 @in_loop
-async def test_an_oversized_message_closes_with_1009() -> None:
+async def test_a_huge_message_closes_with_1009() -> None:
     """websockets refuses it from the length in its header, so no error frame comes before."""
-    async with served(max_message_bytes=500) as server, started(server.url) as other:
+    limits = {"max_message_bytes": 500, "max_audio_bytes": 400}
+    async with served(**limits) as server, started(server.url) as other:
         async with started(server.url) as peer:
-            await send(peer, {"type": "text", "text": "a " * 300})
+            await send(peer, {"type": "text", "text": "a " * 500})
             assert await rest(peer) == []
             assert peer.close_code == 1009
         await send(other, TEXT)

@@ -15,6 +15,7 @@ from chromium import browser, engine
 TESTS = Path(__file__).parents[1]
 SERVER_TESTS = TESTS / "server"
 sys.path.insert(0, str(TESTS / "clients"))  # its scripted server
+sys.path.insert(0, str(SERVER_TESTS))  # its fake speech
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,9 @@ def chromium(playwright: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def our_server(port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def our_server(port: int = 0, *more: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Our server with capital letters for a model: the address of its page, and the process."""
-    command = [sys.executable, str(SERVER_TESTS / "serve_fake.py"), "0", str(port)]
+    command = [sys.executable, str(SERVER_TESTS / "serve_fake.py"), "0", str(port), *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from chromium import page_at
+from fake_speech import speech
 from scripted_site import Site
 
 OPEN = """
@@ -197,6 +199,51 @@ def test_audio_arrives_whole_over_a_cut_connection(chromium: Any) -> None:
     expected = b"".join(i.to_bytes(2, "little", signed=True) for i in range(120 * 160))
     assert site.pcm == expected
     assert site.starts[0]["rate"] == 16000
+
+
+def test_words_and_their_times_go_on_in_a_new_session(chromium: Any, site: str) -> None:
+    """The server forgets a session in the middle of its second segment: what follows counts and times on."""
+    text = "one two. three four five six. seven."
+    with page_at(chromium, site + BLANK) as page:
+        opened(page, kind="audio", rate=8000, policy="wait-1")
+        undisturbed = spoken(page, text, 0)
+        opened(page, kind="audio", rate=8000, policy="wait-1", patience=5000)
+        assert spoken(page, text, 3) == undisturbed
+        resumed = told(page, "resumed")
+        assert len(resumed) == 1 and resumed[0].get("received", 0) == 0
+        page.console_errors.clear()  # the address it is sent to meanwhile
+
+
+def spoken(page: Any, text: str, words: int) -> list[Any]:
+    """What is told of a text that is said in frames; after so many words the session cannot be found again."""
+    sound = np.frombuffer(speech(text, 8000), np.int16).tolist()
+    page.evaluate(
+        """async ([sound, words]) => {
+            const Plain = WebSocket;
+            const sources = () => events.filter(({ type }) => type === "source").length;
+            for (let i = 0; i < sound.length; i += 333) {
+                session.sendAudio(Int16Array.from(sound.slice(i, i + 333)));
+                await new Promise((resolve) => setTimeout(resolve, 3));
+                if (!words || sources() < words) continue;
+                words = 0;
+                window.WebSocket = function (url) {
+                    window.WebSocket = Plain;
+                    url.searchParams.set("resume", "gone");
+                    return new Plain(url);
+                };
+                dispatchEvent(new Event("offline"));
+            }
+            await session.end();
+        }""",
+        [sound, words],
+    )
+    found = [e for e in page.evaluate("events") if e["type"] in ("source", "target", "segment")]
+    times = ("begin", "end")
+    return [
+        {key: round(value) if key in times else value for key, value in event.items()}
+        | dict.fromkeys({"at", "emitted"} & set(event), 0)
+        for event in found
+    ]
 
 
 def test_a_page_of_another_origin_imports_it(chromium: Any, site: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from chromium import page_at
+from conftest import our_server
 from scripted_site import Site
 from streamtrans_clients.captions import CaptionFile
 
@@ -76,8 +77,8 @@ def test_the_knob_acts_in_the_middle_of_a_sentence(chromium: Any, site: str) -> 
         until_words(page, "target", "ONE TWO THREE FOUR FIVE")
 
 
-def test_a_model_of_text_says_that_it_cannot_hear(chromium: Any, site: str) -> None:
-    with page_at(chromium, site) as page:
+def test_a_model_of_text_says_that_it_cannot_hear(chromium: Any) -> None:
+    with our_server(0, "deaf") as (url, _), page_at(chromium, url) as page:
         until_state(page, "idle")
         for way in ("microphone", "file"):
             page.check(f"[value={way}]", force=True)

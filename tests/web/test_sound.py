@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import webvtt
 from chromium import browser, page_at
+from conftest import our_server
+from fake_speech import PAUSE_MS, STEP_MS, WORD_MS, speech
 from numpy.typing import NDArray
 from scripted_site import Site
-from test_page import until_state
+from test_page import until_state, until_words
 
 RATE = 16000
 RESAMPLE = """
@@ -179,3 +182,50 @@ def test_a_microphone_through_the_audio_thread(playwright: Any, tmp_path: Path) 
     likeness = part @ said / np.linalg.norm(part) / np.linalg.norm(said)
     assert likeness > 0.98
     assert np.linalg.norm(part) / np.linalg.norm(said) == pytest.approx(1, abs=0.05)
+
+
+def test_what_a_file_says_stands_on_the_page_and_in_the_subtitles(
+    chromium: Any, site: str, tmp_path: Path
+) -> None:
+    """Our server, with an ear that needs no model: source and translation, and the place of each word."""
+    with page_at(chromium, site) as page:
+        until_state(page, "idle")
+        sound = np.frombuffer(bytes(RATE) + speech("one two three. four five."), np.int16)
+        choose(page, "talk.wav", wav(sound))
+        until_words(page, "source", "one two three four five")
+        until_words(page, "target", "ONE TWO THREE FOUR FIVE")
+        until_state(page, "ended")
+        page.click("summary")
+        with page.expect_download() as saved:
+            page.click("[data-save=vtt]")
+        first, second = webvtt.read(saved.value.path())
+    assert (first.text, second.text) == ("ONE TWO THREE", "FOUR FIVE")
+    heard = 0.5 + (2 * WORD_MS + 2 * STEP_MS) / 1000  # wait-3 READ the third word for the first
+    begins = [float(cue.start.rpartition(":")[2]) for cue in (first, second)]
+    assert begins[0] == pytest.approx(heard, abs=0.01)
+    assert begins[1] >= heard + 2 * PAUSE_MS / 1000
+
+
+@pytest.mark.parametrize("kill", [True, False])
+def test_a_server_that_is_replaced_hears_the_open_segment_again(chromium: Any, kill: bool) -> None:
+    """Killed at once, or shut down, in the middle of a sentence: every word stands once."""
+    with our_server() as (url, first):
+        port = int(url.rstrip("/").rsplit(":", 1)[1])
+        with page_at(chromium, url) as page:
+            until_state(page, "idle")
+            text = "one two. three four five six seven eight nine ten one two three four five."
+            choose(page, "talk.wav", wav(np.frombuffer(speech(text), np.int16)))
+            page.wait_for_function("() => document.querySelectorAll('.target .word').length >= 4")
+            if kill:
+                first.kill()
+            else:
+                first.terminate()
+            first.wait(20)
+            until_state(page, "reconnecting")
+            with our_server(port):
+                words = text.replace(".", "")
+                until_words(page, "target", words.upper())
+                until_words(page, "source", words)
+                until_state(page, "ended")
+                assert page.locator(".gap").count() == 0
+            page.console_errors.clear()  # Chromium writes one for each attempt

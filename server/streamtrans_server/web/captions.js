@@ -48,12 +48,14 @@ export class Cues {
   }
 }
 
-/** The cues of a list of events; `side` is "source" or "target". */
+/** The cues of a list of events; `side` is "source" or "target". A word stands where the last one READ was spoken. */
 export function cuesOf(events, side = "target") {
   const cues = new Cues();
   const found = [];
+  let heard; // where the last word READ was spoken
   for (const event of events) {
-    if (event.type === side) found.push(...cues.word(event.text, event.at));
+    if (event.type === "source") heard = event.begin ?? event.at;
+    if (event.type === side) found.push(...cues.word(event.text, heard ?? event.at));
     else if (event.type === "segment" || event.type === "done") found.push(...cues.segment());
   }
   return [...found, ...cues.segment()];

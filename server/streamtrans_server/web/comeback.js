@@ -6,12 +6,13 @@
 
 /** What went out and may be needed again: commands in order, a text with what is not READ of it. */
 export class Outgoing {
+  #openedAt = Date.now();
   #commands = []; // {command, rest, again}
   #gone = 0; // commands before the first of these
-  clocked = false; // does the client tell the source clock?
+  #clocked = false; // does the client tell the source clock?
 
   add(command) {
-    this.clocked ||= command.at !== undefined;
+    this.#clocked ||= command.at !== undefined;
     this.#commands.push({ command, rest: command.type === "text" ? command.text : "" });
   }
 
@@ -21,7 +22,7 @@ export class Outgoing {
   }
 
   /** One more word was READ: take it off, over as many pieces as it came in. */
-  read() {
+  source() {
     let begun = false;
     for (const [i, each] of this.#commands.entries()) {
       if (each.command.type !== "text") {
@@ -41,12 +42,18 @@ export class Outgoing {
     if (i >= 0) this.#forget(i + 1);
   }
 
-  /** A new session begins with these words, which were READ once, and then with what was not READ. */
-  restart(text) {
+  segment() {}
+
+  changed() {}
+
+  /** A new session begins with these words, which were READ once, and then with what was not READ. Returns its clock in ms. */
+  restart(words) {
+    const text = words.map((word) => `${word} `).join("");
     const left = this.#commands.filter(({ command, rest, again }) => !again && (command.type !== "text" || rest.trim()));
     this.#gone = 0;
     this.#commands = left.map(({ command, rest }) => ({ command: rest ? { ...command, text: rest } : command, rest }));
     if (text) this.#commands.unshift({ command: { type: "text", text }, rest: text, again: true });
+    return this.#clocked ? 0 : Date.now() - this.#openedAt;
   }
 
   #forget(count) {
@@ -57,11 +64,11 @@ export class Outgoing {
 
 /** The events so far, as far as a new session needs them: the open segment, and what counts on over sessions. */
 export class Story {
-  #openedAt = Date.now();
   #open = { source: [], target: [] }; // words of the open segment
   #count = { source: 0, target: 0 }; // words so far
   #base = { source: 0, target: 0, at: 0 }; // of the server's session within this one
   #again = { source: 0, target: 0 }; // events that tell what was told before
+  #told = 0; // ms, the end of the last spoken word
   #seq = 0;
 
   /** Committed words of the open segment, for `Start.prefix`. */
@@ -69,16 +76,24 @@ export class Story {
     return [...this.#open.target];
   }
 
+  /** Words of the open segment that were READ. */
+  get read() {
+    return [...this.#open.source];
+  }
+
   /** An event as its listeners see it, counted through all sessions; `again` when they saw it before. */
   take(event) {
     const { type } = event;
+    const base = this.#base;
     if (this.#again[type] > 0) {
       this.#again[type] -= 1;
-      return { ...event, again: true };
+      if (!this.#later(event)) return { ...event, again: true };
+      this.#again.source = 0; // this time it heard fewer words
+      base.source = this.#count.source - event.index;
     }
     const told = { ...event, seq: ++this.#seq };
-    const base = this.#base;
-    if (told.at !== undefined) told.at += base.at;
+    for (const time of ["at", "begin", "end"]) if (told[time] !== undefined) told[time] += base.at;
+    if (type === "source") this.#told = told.end ?? 0;
     if (told.index !== undefined) told.index += type === "target" ? base.target : base.source;
     if (told.read !== undefined) told.read += base.source;
     if (told.source_words !== undefined) told.source_words += base.source;
@@ -92,15 +107,15 @@ export class Story {
     return told;
   }
 
-  /** The server's session is lost. Returns the source that a new one has to READ again. `clocked`: the client tells `at`. */
-  restart(clocked) {
+  /** The server's session is lost; the next one begins with the open segment, at `at` ms. */
+  restart(at) {
     const { source, target } = this.#open;
-    this.#base = {
-      source: this.#count.source - source.length,
-      target: this.#count.target - target.length,
-      at: clocked ? 0 : Date.now() - this.#openedAt,
-    };
+    this.#base = { source: this.#count.source - source.length, target: this.#count.target - target.length, at };
     this.#again = { source: source.length, target: target.length };
-    return source.length ? `${source.join(" ")} ` : "";
+  }
+
+  /** Was this word spoken after all that were told? */
+  #later({ begin, end }) {
+    return begin !== undefined && (begin + end) / 2 + this.#base.at > this.#told;
   }
 }

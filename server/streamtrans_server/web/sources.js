@@ -119,15 +119,12 @@ export function files(talk, complain) {
 }
 
 /** Say plainly what the model cannot take, and switch that off. */
-export function offer({ kind, model }) {
+export function offer({ kinds, model }) {
+  const hears = kinds.includes("audio");
   for (const way of ["microphone", "file"]) {
     $(`${way}-cannot`).textContent = `This server's model (${model}) reads text only: it cannot hear.`;
-    $(`${way}-cannot`).hidden = kind !== "text";
+    $(`${way}-cannot`).hidden = hears;
   }
-  $("listen").disabled = $("device").disabled = $("file").disabled = kind === "text";
-  $("drop").classList.toggle("off", kind === "text");
-  $("field").disabled = kind !== "text";
-  if (kind !== "text") {
-    $("field-hint").textContent = `This server's model (${model}) hears speech only: it reads no text.`;
-  }
+  $("listen").disabled = $("device").disabled = $("file").disabled = !hears;
+  $("drop").classList.toggle("off", !hears);
 }

@@ -9,7 +9,7 @@ export interface Options {
   target?: string;
   /** What goes in: "text" by default. */
   kind?: "text" | "audio";
-  /** Sample rate of audio in Hz. */
+  /** Samples a second of audio, one of those that the server's /v1/models lists. */
   rate?: number;
   /** Such as "wait-3"; the server's default without it. */
   policy?: string;
@@ -40,12 +40,14 @@ interface Numbered {
   seq: number;
 }
 
-/** A source word was READ. */
+/** A source word was READ; `begin` and `end` are where a spoken one lies in the audio of the session. */
 export interface Source extends Numbered {
   type: "source";
   text: string;
   index: number;
   at: number;
+  begin?: number;
+  end?: number;
 }
 
 /** A word is committed and never revised; `read` source words had been READ, the last of them at `at`. */
@@ -62,6 +64,8 @@ export interface Segment extends Numbered {
   type: "segment";
   source_words: number;
   target_words: number;
+  /** Where it ends in the audio of the session. */
+  end?: number;
 }
 
 export interface Marked extends Numbered {

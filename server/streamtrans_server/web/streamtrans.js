@@ -12,12 +12,14 @@
  */
 
 import { Outgoing, Story } from "./comeback.js";
+import { OutgoingSound } from "./outgoing-sound.js";
 
 export const PROTOCOL_VERSION = 1;
 
 const FIRST_WAIT = 250; // ms before the first attempt to come back
 const LONGEST_WAIT = 5000; // ms between two attempts
 const ACK_EVERY = 64; // events
+const FRAME = 16384; // samples of one message, well below every server's limit
 const MARK_EVERY = 50; // frames of audio: 5 s of frames of 100 ms
 const OWN_MARK = "streamtrans.js:";
 const FINAL = new Set(["ended", "failed", "closed"]);
@@ -50,7 +52,7 @@ export class Session {
   #patience;
   #listeners = new Map();
   #socket = null;
-  #outgoing = new Outgoing();
+  #outgoing;
   #story = new Story();
   #ending = deferred();
   #opening = deferred();
@@ -67,6 +69,7 @@ export class Session {
     this.#start = { type: "start", version: PROTOCOL_VERSION, source, target, kind };
     if (policy) this.#start.policy = policy;
     if (kind === "audio") this.#start.rate = rate;
+    this.#outgoing = kind === "audio" ? new OutgoingSound(rate) : new Outgoing();
     if (keep) this.#start.keep = true;
     this.#patience = patience;
     this.ready = null;
@@ -90,10 +93,10 @@ export class Session {
     this.#send(at === undefined ? { type: "text", text } : { type: "text", text, at });
   }
 
-  /** A frame of 16 bit mono PCM at the session's rate. */
+  /** 16 bit mono PCM at the session's rate, any number of samples. */
   sendAudio(samples) {
     if (!(samples instanceof Int16Array)) throw new TypeError("audio is an Int16Array");
-    this.#send(samples);
+    for (let i = 0; i < samples.length; i += FRAME) this.#send(samples.subarray(i, i + FRAME));
     if (this.#start.keep && ++this.#marks % MARK_EVERY === 0) this.mark(`${OWN_MARK}${this.#marks}`);
   }
 
@@ -174,12 +177,20 @@ export class Session {
     if (message.seq !== this.#seq + 1) return this.#fail("bad_server", `event ${message.seq} came after ${this.#seq}`);
     this.#seq = message.seq;
     if (this.#token && this.#seq % ACK_EVERY === 0) this.#write({ type: "ack", seq: this.#seq });
-    if (message.type === "source") this.#outgoing.read();
-    if (message.type === "marked") this.#outgoing.marked(message.id);
+    this.#note(message);
+    if (message.id?.startsWith(OWN_MARK)) return;
     const event = this.#story.take(message);
     if (event.type === "done") this.#over("ended");
-    if (!event.again && !event.id?.startsWith(OWN_MARK)) this.#tell(event.type, event);
+    if (!event.again) this.#tell(event.type, event);
     if (event.type === "done") this.#ending.resolve(event);
+  }
+
+  /** What an event says about what went out. */
+  #note(message) {
+    if (message.type === "source") this.#outgoing.source(message);
+    else if (message.type === "segment") this.#outgoing.segment(message);
+    else if (message.type === "marked") this.#outgoing.marked(message.id, !this.#story.read.length);
+    else if (message.type === "changed" && !message.lag) this.#outgoing.changed();
   }
 
   #readied(ready) {
@@ -196,13 +207,13 @@ export class Session {
     this.#tell(type, { ...ready, type });
   }
 
-  /** The server ended the session; a text session that it merely lost is opened anew. */
+  /** The server ended the session; one that it merely lost is opened anew. */
   #failed({ code, text }) {
     const gone = code === "resume_lost" || (code === "draining" && this.#token);
-    if (!gone || this.#start.kind !== "text") return this.#fail(code, text);
+    if (!gone) return this.#fail(code, text);
     this.#token = null;
     this.#seq = 0;
-    this.#outgoing.restart(this.#story.restart(this.#outgoing.clocked));
+    this.#story.restart(this.#outgoing.restart(this.#story.read));
     this.#socket.close();
   }
 

@@ -105,7 +105,7 @@ export class Talk {
       else turn.lag.add(now - turn.heardFrom - event.at);
       this.lag = turn.lag.median;
     }
-    if (event.at !== undefined) event = { ...event, at: event.at + turn.offset };
+    for (const time of ["at", "begin", "end"]) if (event[time] !== undefined) event = { ...event, [time]: event[time] + turn.offset };
     if (event.seq !== undefined) this.events.push(event);
     if (event.type === "source") turn.unread.shift();
     if (event.type === "error") event = { ...event, unread: turn.unread };

@@ -1,0 +1,77 @@
+/**
+ * Sound that went out and may be needed again: that of the open segment, and the commands within it.
+ *
+ * It knows commands and samples; `Outgoing` in comeback.js is the same for text. It does not know sockets.
+ */
+
+const SILENCE = 10_000; // ms of sound kept when no word was heard in it: one may have begun
+
+export class OutgoingSound {
+  #perMs;
+  #entries = []; // {command, end, answered}: `end` in samples from the opening of the session
+  #gone = 0; // commands before the first of these
+  #end = 0;
+  #begin = 0; // of the open segment, in samples
+  #base = 0; // where the session on the server began
+  #cursor = 0; // the end of the last word
+
+  constructor(rate) {
+    this.#perMs = rate / 1000;
+  }
+
+  add(command) {
+    if (command instanceof Int16Array) this.#end += command.length;
+    this.#entries.push({ command, end: this.#end });
+  }
+
+  /** The commands that a server lacks which has the first `count`. */
+  after(count) {
+    return this.#entries.slice(Math.max(0, count - this.#gone)).map(({ command }) => command);
+  }
+
+  /** A word was READ. */
+  source({ at, end = at }) {
+    this.#cursor = this.#base + end * this.#perMs;
+  }
+
+  /** A segment is closed: the next one begins where the server says, or else after the last word. */
+  segment({ end }) {
+    this.#forget(end === undefined ? this.#cursor : this.#base + end * this.#perMs);
+  }
+
+  /** `silent`: no word of the open segment was READ so far. */
+  marked(id, silent) {
+    const mark = this.#entries.find(({ command, answered }) => command.type === "mark" && command.id === id && !answered);
+    if (!mark) return;
+    mark.answered = true;
+    if (silent) this.#forget(mark.end - SILENCE * this.#perMs);
+  }
+
+  /** The policy was changed: `Start.policy` says so from now on. */
+  changed() {
+    const policy = this.#entries.find(({ command, answered }) => command.type === "policy" && !answered);
+    if (policy) policy.answered = true;
+  }
+
+  /** A new session begins with the open segment. Returns where that is, in ms. */
+  restart() {
+    this.#gone = 0;
+    this.#base = this.#cursor = this.#begin;
+    this.#entries = this.#entries
+      .filter(({ answered }) => !answered)
+      .map(({ command, end }) => {
+        const skip = Math.max(0, this.#begin - (end - command.length));
+        return { command: command instanceof Int16Array ? command.subarray(skip) : command, end };
+      });
+    return this.#begin / this.#perMs;
+  }
+
+  #forget(until) {
+    this.#begin = Math.max(this.#begin, Math.round(until));
+    const used = ({ command, end, answered }) => end <= this.#begin && (answered || !["mark", "policy", "end"].includes(command.type));
+    const first = this.#entries.findIndex((entry) => !used(entry));
+    const count = first < 0 ? this.#entries.length : first;
+    this.#entries.splice(0, count);
+    this.#gone += count;
+  }
+}
