@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from fakes import sentences
 from safetensors.torch import load_file
 
+from streamtrans import pretrained
 from streamtrans.messages import Audio, Done, End, Source
 from streamtrans.models import checkpoint
-from streamtrans.models.config import ConfigError
+from streamtrans.models.config import ConfigError, ModelConfig, build
 from streamtrans.models.ctc import CTCWords
 from streamtrans.models.model import Model
 from streamtrans.models.piece_states import end, evidence
@@ -290,7 +291,12 @@ def test_a_recogniser_of_another_language_is_refused(runs: Path) -> None:
 def test_the_shipped_recipe_is_one() -> None:
     recipe = load_recipe("en-fr-direct")
     assert isinstance(recipe, DirectRecipe) and recipe.start == "en-fr"
-    assert recipe.recognizer == load_recipe("en-fr-speech").name
+    heard = load_recipe(recipe.recognizer)
+    text = json.loads((pretrained.find(recipe.start) / "config.json").read_text())
+    values = {**text, **recipe.model, "states": heard.model["dim"]}
+    config = build(ModelConfig, values, recipe.name)
+    assert config.direct and config.name == "en-fr-direct" and config.source == "en"
+    assert heard.model["language"] == "en" and recipe.steps > recipe.optimizer.warmup
     with pytest.raises(ConfigError, match="systems are of text"):
         load_recipe("en-fr-direct/wait-k")
 

@@ -29,7 +29,7 @@ from streamtrans.training.recipe import (
 TASKS = [
     p.stem
     for p in sorted(RECIPES.glob("*.toml"))
-    if p.stem != "systems" and not p.stem.endswith("-speech")
+    if p.stem != "systems" and not p.stem.endswith(("-speech", "-direct"))
 ]
 SYSTEMS = list(tomllib.loads((RECIPES / "systems.toml").read_text()))
 LEAST = """
