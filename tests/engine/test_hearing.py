@@ -320,6 +320,15 @@ def test_a_failing_step_ends_only_its_batch(monkeypatch: pytest.MonkeyPatch) -> 
     assert hear(engine, Audio(talk()), End()) == wholly()  # on the row that failed
 
 
+def test_warming_leaves_no_trace() -> None:
+    engine = fakes.hearing_engine(2)
+    engine.warm_hearing(2)
+    assert hear(engine, Audio(talk()), End()) == wholly()
+    engine.open()
+    with pytest.raises(ValueError, match="must be free"):
+        engine.warm_hearing(1)
+
+
 def test_sound_without_end_leaves_no_trace() -> None:
     """Speech without end, then silence: what a session keeps of its sound is bounded."""
     engine = fakes.hearing_engine(1)
