@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from streamtrans.messages import Source
+
 _PARTS = re.compile(r"\s+|\S+")
 
 
@@ -24,6 +26,9 @@ class WordClock:
                 self._open = True
             elif self._open:
                 self.cut(now)
+
+    def read(self, word: Source) -> None:
+        """A word that was READ: when it was completed is known already."""
 
     def cut(self, now: float) -> None:
         """The end of the text, or a flush, completes an open word."""
