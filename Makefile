@@ -9,7 +9,7 @@ EXTRAS ?= [dev]
 IMAGE ?= streamtrans
 export PYTHONUNBUFFERED := 1
 
-.PHONY: setup system demo serve image test check fix bench bench-load bench-lag bench-step bench-chaos bench-fuzz scores \
+.PHONY: setup system demo serve image test check fix bench bench-load bench-lag bench-step bench-soak bench-chaos bench-fuzz scores \
 	train clean
 
 setup: $(READY)
@@ -49,10 +49,15 @@ fix: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-step bench-lag bench-load
+bench: bench-step bench-soak bench-lag bench-load
 
 bench-step: setup
 	$(BIN)/python -m bench.step
+
+# HOURS of speech through one session: memory and time stay flat.
+HOURS ?= 0.1
+bench-soak: setup
+	$(BIN)/python -m bench.soak --hours $(HOURS)
 
 bench-lag: setup
 	$(BIN)/python -m bench.lag

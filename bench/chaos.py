@@ -2,8 +2,9 @@
 
 Each run is one session of the client library, which streams real sentences with marks, flushes and changes of policy
 through a line that breaks (`bench.cuts`) to a server process that is killed and started again. Reported: runs, cuts,
-kills, returns, replays, and the runs whose events differ in any word, index or order from the undisturbed run (0 is the
-claim). `python -m bench.chaos [--runs 200] [--at-once 8] [serve options after --]`
+kills, returns, replays, and the runs whose events differ in any word, index, order or place in the sound from the
+undisturbed run (0 is the claim).
+`python -m bench.chaos [--runs 200] [--at-once 8] [--sound talk.wav] [serve options after --]`
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
+import soundfile
 from streamtrans_clients import SessionFailed
 from streamtrans_clients.connection import Session, connect
 
@@ -88,6 +91,11 @@ class Script:
     number: int
     words: Sequence[str]
 
+    @property
+    def opening(self) -> dict[str, Any]:
+        """What `connect` is told of it."""
+        return {}
+
     async def speak(self, session: Session, pause: float) -> None:
         """All of it, in pieces that are not words, to the end."""
         chance = random.Random(self.number)
@@ -109,10 +117,44 @@ class Script:
         await session.end()
 
 
+@dataclass(frozen=True)
+class Talk:
+    """The same in sound: s16le mono PCM of `rate` samples a second."""
+
+    number: int
+    sound: bytes
+    rate: int
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """What `connect` is told of it."""
+        return {"kind": "audio", "rate": self.rate}
+
+    async def speak(self, session: Session, pause: float) -> None:
+        """All of it, in frames of 20 to 200 ms that may part a sample, to the end."""
+        chance = random.Random(self.number)
+        sound, marks = self.sound, 0
+        while sound:
+            size = chance.randint(self.rate // 25, self.rate * 2 // 5)
+            frame, sound = sound[:size], sound[size:]
+            await session.send_audio(frame)
+            fate = chance.random()
+            if fate < 0.05:
+                marks += 1
+                await session.mark(f"m{marks}")
+            elif fate < 0.08:
+                await session.set_policy(f"wait-{chance.randint(1, 5)}")
+            elif fate < 0.1:
+                await session.flush()
+            await asyncio.sleep(pause)
+        await session.end()
+
+
 def seen(event: Event) -> tuple[object, ...] | None:
     """What of an event must not depend on luck: all but clocks."""
     if isinstance(event, Source):
-        return ("source", event.seq, event.index, event.text)
+        place = [None if ms is None else round(ms) for ms in (event.begin, event.end)]
+        return ("source", event.seq, event.index, event.text, *place)
     if isinstance(event, Target):
         return ("target", event.seq, event.index, event.text, event.read)
     if isinstance(event, Segment):
@@ -127,21 +169,22 @@ def seen(event: Event) -> tuple[object, ...] | None:
     return None
 
 
-async def opened(url: str, stack: contextlib.AsyncExitStack) -> Session:
+async def opened(url: str, stack: contextlib.AsyncExitStack, script: Script | Talk) -> Session:
     """A session; opening one is tried again by the caller, going on with one by the library."""
     while True:
         try:
-            return await stack.enter_async_context(connect(url, policy="wait-3", patience=120.0))
+            opening = connect(url, policy="wait-3", patience=120.0, **script.opening)
+            return await stack.enter_async_context(opening)
         except (OSError, SessionFailed):
             await asyncio.sleep(0.05)
 
 
 async def transcript(
-    url: str, script: Script, pause: float, tally: Tally
+    url: str, script: Script | Talk, pause: float, tally: Tally
 ) -> list[tuple[object, ...]]:
     """What a reader of this session sees, without lag events and their numbers."""
     async with contextlib.AsyncExitStack() as stack:
-        session = await opened(url, stack)
+        session = await opened(url, stack, script)
         speaking = asyncio.create_task(script.speak(session, pause))
         events, lags = [], 0
         async for event in session:
@@ -169,7 +212,7 @@ async def reached(
 
 async def chaos(
     command: Sequence[str],
-    scripts: Sequence[Script],
+    scripts: Sequence[Script | Talk],
     at_once: int,
     pause: float,
     between: tuple[float, float],
@@ -182,7 +225,7 @@ async def chaos(
     await mortal.start()
     limit = asyncio.Semaphore(at_once)
 
-    async def one(url: str, script: Script, pause: float) -> list[tuple[object, ...]]:
+    async def one(url: str, script: Script | Talk, pause: float) -> list[tuple[object, ...]]:
         async with limit:
             return await transcript(url, script, pause, tally)
 
@@ -216,6 +259,13 @@ def scripts(count: int, words: int) -> list[Script]:
     ]
 
 
+def talks(count: int, file: str) -> list[Talk]:
+    """So many talks, each a sixth of the file later than the one before."""
+    samples, rate = soundfile.read(file, dtype="int16", always_2d=True)
+    sound = [samples[n * len(samples) // 6 % len(samples) :, 0].tobytes() for n in range(count)]
+    return [Talk(number, each, rate) for number, each in enumerate(sound)]
+
+
 def main() -> None:
     """Print one JSON line; exit with 1 when a run differs."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -225,6 +275,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.15, help="s between two pieces")
     parser.add_argument("--kill-every", type=float, default=4.0, help="s, on the average")
     parser.add_argument("--cut-after", type=float, default=4000.0, help="bytes, on the average")
+    parser.add_argument("--sound", help="an audio file instead of texts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("options", nargs="*", help="for streamtrans serve")
     args = parser.parse_args()
@@ -233,7 +284,7 @@ def main() -> None:
     tally = asyncio.run(
         chaos(
             [*SERVE, *args.options],
-            scripts(args.runs, args.words),
+            talks(args.runs, args.sound) if args.sound else scripts(args.runs, args.words),
             args.at_once,
             args.pause,
             between,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamtrans import cli_bench, cli_live
+from streamtrans.cli_evaluate import evaluate
 from streamtrans.options import (
     DEVICE,
     DTYPE,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(cli_bench.app, name="bench")
-for command in (cli_live.text, cli_live.audio, cli_live.mic, cli_live.demo):
+for command in (cli_live.text, cli_live.audio, cli_live.mic, cli_live.demo, evaluate):
     app.command()(command)
 
 
@@ -117,54 +118,6 @@ class _Line:
         sys.stdout.write("\n")
         sys.stdout.flush()
         self.words = 0
-
-
-@app.command()
-@named_errors
-def evaluate(
-    source: Annotated[Path, typer.Option(help="Source sentences, one a line.")],
-    target: Annotated[Path, typer.Option(help="Reference translations, one a line.")],
-    model: MODEL = "en-fr",
-    policy: POLICY = "wait-3",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write translations here.")] = None,
-    beam: Annotated[int, typer.Option(help="Hypotheses between two READs; 1: greedy.", min=1)] = 1,
-    timed: Annotated[
-        int, typer.Option(help="Sentences timed one by one (ca_*, lag_*, rtf).", min=0)
-    ] = 50,
-    pace: Annotated[float, typer.Option(help="Words a second of those.", min=0.01)] = 3.0,
-    comet: Annotated[bool, typer.Option("--comet", help="COMET as well (an extra).")] = False,
-    device: DEVICE = "auto",
-    dtype: DTYPE = "auto",
-    threads: THREADS = 2,
-) -> None:
-    """Translate a test set through the engine with a simulated clock; print quality and latency."""
-    import dataclasses
-
-    from streamtrans.evaluation.report import evaluate as run
-    from streamtrans.translator import load_engine
-
-    set_threads(threads)
-    sources, references = _lines(source), _lines(target)
-    engine = load_engine(model, device, dtype, max_sessions=256, max_batch=128, beam=beam)
-    report, translations = run(
-        engine, sources, references, policy, timed=timed, pace=pace, with_comet=comet
-    )
-    figures = dataclasses.asdict(report)
-    for name, figure in figures.items():
-        typer.echo(
-            f"{name:<15} {figure:.4g}" if isinstance(figure, float) else f"{name:<15} {figure}"
-        )
-    if json_file:
-        json_file.write_text(json.dumps(figures, indent=1) + "\n")
-    if output:
-        output.write_text("".join(f"{t.text}\n" for t in translations), encoding="utf-8")
-
-
-def _lines(file: Path) -> list[str]:
-    """As `wc` and editors count them: `splitlines` would also cut at U+2028 and U+0085, which corpora do hold."""
-    with file.open(encoding="utf-8") as lines:
-        return [line.rstrip("\n") for line in lines]
 
 
 @app.command()

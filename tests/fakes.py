@@ -135,7 +135,7 @@ def heard_wholly(
 ) -> list[HeardWord]:
     """The words of one segment of 16 kHz, offline: one forward of each part, silence behind the samples."""
     config, frames = recognizer.config, len(samples) // 160
-    behind = 160 * (frames + config.tail(frames)) - len(samples)
+    behind = max(0, 160 * (frames + config.tail(frames)) - len(samples))
     _, dtype = recognizer.place()
     padded = torch.from_numpy(np.pad(samples, (0, behind))).to(dtype)[None]
     logits = recognizer(LogMel(config.mels).to(dtype)(padded))

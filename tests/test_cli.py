@@ -75,6 +75,9 @@ def test_evaluate_says_what_is_wrong(toy: Path, test_set: tuple[Path, Path]) -> 
     refused(run(*files[:3], "--target", source.with_name("none.fr"), "--model", toy), "none.fr")
     target.write_text("one line\n")
     refused(run(*files, "--model", toy), "7 sources for 1 references")
+    refused(run("evaluate", "--source", source), "--source and --target, or --manifest")
+    two = ("--policy", "wait-1", "--policy", "full")
+    refused(run(*files, *two, "--output", target, "--model", toy), "one --policy")
 
 
 RECIPE = """name = "toy"

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import streamtrans
+from streamtrans import pretrained
 from streamtrans.engine import EngineFull, SessionError
 from streamtrans.messages import Changed, Done, Event, Segment, Source, Target
 from streamtrans.models import checkpoint
@@ -126,3 +127,56 @@ def test_the_package_offers_its_front_door_and_nothing_else() -> None:
     assert streamtrans.Translator is Translator and streamtrans.LiveSession is LiveSession
     with pytest.raises(AttributeError, match="no attribute 'transcribe'"):
         streamtrans.transcribe  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def ears(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a recogniser that has learned nothing."""
+    heard = fakes.recognizer()
+    folder = tmp_path_factory.mktemp("models") / "ears"
+    checkpoint.save(folder, heard.config, fakes.spoken_vocabulary(), heard.state_dict())
+    return str(folder)
+
+
+def test_a_session_of_audio(toy: str, ears: str) -> None:
+    """In pieces of odd bytes; noise is no speech."""
+    translator = streamtrans.load(toy, device="cpu", max_sessions=1, recognizer=ears)
+    assert translator.engine.hears
+    with translator.open("wait-1", rate=16_000) as session:
+        assert session.feed_audio(bytes(3201)) == []
+        with pytest.raises(SessionError, match="bad_kind"):
+            session.feed("the old house")
+        (done,) = session.end()
+        assert isinstance(done, Done) and done.source_words == 0
+
+
+def test_without_a_recogniser_there_is_no_audio(toy: str, ears: str, tmp_path: Path) -> None:
+    embedded = pretrained.find_recognizer("auto", "en") is not None
+    assert load_engine(toy, "cpu").hears is embedded
+    with pytest.raises(SessionError, match="no_speech"):
+        load_engine(toy, "cpu", recognizer="none").open(rate=16_000)
+    with pytest.raises(UnknownModel, match="no recogniser 'nowhere'"):
+        load_engine(toy, "cpu", recognizer="nowhere")
+    with pytest.raises(CheckpointError, match="a recogniser is needed"):
+        load_engine(toy, "cpu", recognizer=toy)
+    french = fakes.model(source="fr")
+    checkpoint.save(tmp_path / "french", french.config, fakes.vocabulary(), french.state_dict())
+    with pytest.raises(CheckpointError, match="hears en; .* reads fr"):
+        load_engine(str(tmp_path / "french"), "cpu", recognizer=ears)
+
+
+def test_the_recogniser_of_a_language_is_found_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And is no text model."""
+    monkeypatch.setattr(pretrained, "__file__", str(tmp_path / "__init__.py"))
+    assert pretrained.find_recognizer("auto", "en") is None
+    for name in ("en-speech", "en-fr"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").touch()
+    assert pretrained.find_recognizer("auto", "en") == tmp_path / "en-speech"
+    assert pretrained.find_recognizer("en-speech", "en") == tmp_path / "en-speech"
+    assert (
+        pretrained.find_recognizer("auto", "de") is pretrained.find_recognizer("none", "en") is None
+    )
+    assert pretrained.names() == ["en-fr"]

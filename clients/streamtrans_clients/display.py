@@ -15,6 +15,7 @@ from rich.text import Text as Styled
 
 from streamtrans.messages import Segment
 from streamtrans_clients.file import Timed
+from streamtrans_clients.source_words import sentence
 from streamtrans_clients.summary import Summary
 
 REFRESHES = 12  # a second
@@ -92,13 +93,13 @@ class Display:
         row = Table.grid(expand=True, padding=(0, 2))
         row.add_column(ratio=1)
         row.add_column(ratio=1)
-        said = Styled(" ".join(_printable(word.text) for word in self._source))
+        said = Styled(sentence(_printable(word.text) for word in self._source))
         row.add_row(said, Columns([_cell(word) for word in self._target]))
         return row
 
     def _print_plainly(self) -> None:
         source, target = self._names
-        said = " ".join(_printable(word.text) for word in self._source)
+        said = sentence(_printable(word.text) for word in self._source)
         came = " ".join(f"{_printable(word.text)} [{word.lag_ms:.0f}]" for word in self._target)
         for line in (f"{source}  {said}", f"{target}  {came}"):
             self._console.print(Styled(line), soft_wrap=True)

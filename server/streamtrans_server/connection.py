@@ -89,7 +89,7 @@ class Connection:
             return
         self._socket.heard = time.monotonic()
         self._socket.hold()
-        with self._guarded():
+        with self._guarded("receive_failed"):
             self._pass_on(self._dialect.start)
 
     def _listen(self) -> None:
@@ -139,7 +139,7 @@ class Connection:
     def _receive(self, opcode: Opcode, frame: Payload) -> None:
         if self._over.done():
             return
-        with self._guarded():
+        with self._guarded("receive_failed"):
             for item in self._dialect.hear(opcode, frame):
                 if isinstance(item, bytes):
                     self._reply(item)
@@ -151,15 +151,15 @@ class Connection:
             asyncio.get_running_loop().call_later(wait, self._unthrottle)
 
     @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """What goes wrong ends this session alone, and its client hears of it."""
+    def _guarded(self, what: str) -> Iterator[None]:
+        """What goes wrong ends this session alone, and its client hears of it; `what` is for the log."""
         try:
             yield
         except Failure as failure:
             self.end(failure)
         except Exception as error:  # a mistake of ours
             found = {"error": type(error).__name__, "where": where(error)}
-            say(log, logging.ERROR, "message_failed", **found)
+            say(log, logging.ERROR, what, **found)
             self.end(Failure("internal", "the message could not be taken; open a new session"))
 
     def _pass_on(self, message: FromClient | Audio) -> None:
@@ -208,7 +208,7 @@ class Connection:
     def _frames(self, items: Sequence[Item]) -> list[bytes]:
         frames: list[bytes] = []
         clock = self.session.clock() if self.session is not None else 0.0
-        with self._guarded():
+        with self._guarded("send_failed"):
             for whole, group in groupby(items, key=_is_frame):
                 part = list(group)
                 frames += part if whole else self._dialect.tell(part, clock)  # type: ignore[arg-type]

@@ -12,7 +12,9 @@ from streamtrans.messages import Audio, Command, Done, End, Error, Text
 
 SENTENCES = ("Good morning, and thank you all for coming. ", "It is 12.30 in Geneva, is it not? ")
 RATE = 16000  # samples a second
-SOUND = bytes(2 * RATE)  # a second of silence: enough for every step of hearing
+SOUND = bytes(
+    2 * RATE
+)  # a second of silence, which never comes to the recogniser: it is warmed by itself
 BATCHES = (1, 16)  # sessions at once, as far as there are slots
 
 
@@ -25,6 +27,7 @@ def warm_up(engine: Engine) -> None:
     for batch in sorted({min(batch, engine.max_sessions) for batch in BATCHES}):
         _run(engine, batch, None, [Text(sentence, 0.0) for sentence in SENTENCES])
         if engine.hears:
+            engine.warm_hearing(batch)
             _run(engine, batch, RATE, [Audio(SOUND)])
 
 

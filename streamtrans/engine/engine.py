@@ -143,6 +143,14 @@ class Engine:
         """Is there anything to do?"""
         return bool(self._spoken or any(self._ready.values()))
 
+    @torch.inference_mode()
+    def warm_hearing(self, count: int) -> None:
+        """Run the steps of HEAR once for so many sessions at a time, before the first is open; they leave no trace."""
+        if self._sessions or not 1 <= count <= self.max_sessions:
+            raise ValueError(f"{count} of {self.max_sessions} slots must be free, and all others")
+        if self._hearing is not None:
+            self._hearing.warm(count)
+
     # --- the loop ---------------------------------------------------------------------------------
 
     def tick(self) -> list[tuple[Session, Event]]:
@@ -241,7 +249,7 @@ class Engine:
         with torch.inference_mode():
             self._slots.reset(self._rows([session]))
             if self._hearing is not None and session.listener is not None:
-                self._hearing.reset(session.slot)
+                self._hearing.reset(self._rows([session]))
         self._slots.release(session.slot)
 
     def _rows(self, sessions: Sequence[Session]) -> torch.Tensor:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamtrans.audio.features import LogMel
+from streamtrans.audio.features import HOP, LogMel
 from streamtrans.audio.pcm import Samples
-from streamtrans.audio.speech_detector import DetectorState, SpeechDetector
+from streamtrans.audio.speech_detector import FRAME, DetectorState, SpeechDetector
 from streamtrans.engine.listener import Listener
 from streamtrans.models.recognizer import Recognizer, best
 from streamtrans.models.speech_encoder import SpeechEncoderState
@@ -73,9 +73,17 @@ class Hearing:
             for (one, _), some in zip(due, labels, strict=True):
                 one.labelled(some)
 
-    def reset(self, row: int) -> None:
-        """Make a row new."""
-        rows = torch.tensor([row], device=self._device)
+    def warm(self, count: int) -> None:
+        """Each step once, for so many rows at a time: silence alone would never come to the recogniser. All rows must
+        be free.
+        """
+        rows = torch.arange(count, device=self._device)
+        self._score(rows, [np.zeros(FRAME, np.float32)] * count)
+        self._label(rows, [np.zeros(HOP * self.config.stride, np.float32)] * count)
+        self.reset(rows)
+
+    def reset(self, rows: Tensor) -> None:
+        """Make rows new."""
         self._detected.reset(rows)
         self._heard.reset(rows)
 

@@ -54,9 +54,10 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A segment is over; at: when that was known, in ms."""
+    """A segment is over; at: when that was known, end: where the next one begins at the earliest, in ms."""
 
     at: float
+    end: float
 
 
 Heard = Spoken | Pause | Command
@@ -116,9 +117,12 @@ class Listener:
 
     @property
     def steps(self) -> int:
-        """How many chunks of sound wait to be heard; one that is begun counts, less than a frame does not."""
+        """How many chunks of sound wait to be heard, and commands behind them.
+
+        A chunk that is begun counts, less than a frame does not.
+        """
         frames = (self._sound.end - self._scored) // FRAME
-        return -(-frames * FRAME // self._size) + len(self._due)
+        return -(-frames * FRAME // self._size) + len(self._due) + len(self._commands)
 
     @property
     def ready(self) -> bool:
@@ -177,7 +181,7 @@ class Listener:
         rest = np.pad(rest, (0, steps * self._size - len(rest)))
         for i, samples in enumerate(np.split(rest, steps) if steps else ()):
             self._due.append(Chunk(samples, begin, known, cut == begin and not i))
-        self._due.append(Pause(known / MS))
+        self._due.append(Pause(known / MS, boundary.at * FRAME / MS))
         self._begin = None
 
     def _chunks(self, end: int) -> None:

@@ -63,6 +63,7 @@ class Session:
         self._seq = self._source_words = self._target_words = 0
         self._read_clock = 0.0
         self._ending = False
+        self._segment_end: float | None = None  # ms, where a spoken segment ends
         self._new_segment()
 
     # --- feeding ----------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ class Session:
 
     @property
     def unread(self) -> int:
-        """Source words known and not yet READ."""
+        """Source words not yet READ."""
         return self._source.unread
 
     @property
@@ -157,7 +158,7 @@ class Session:
         assert isinstance(item, SegmentEnd)
         if item.at is not None:
             self._read_clock = item.at
-        self._ended = True
+        self._ended, self._segment_end = True, item.end
         return [self.vocabulary.eos]
 
     # --- writing ----------------------------------------------------------------------------------
@@ -186,7 +187,8 @@ class Session:
                 self._hold = True
                 return False
             self._commit(self._detokenizer.flush() if self._detokenizer.pieces else None)
-            self.events.append(Segment(self.next_seq(), self._source_words, self._target_words))
+            words = self._source_words, self._target_words
+            self.events.append(Segment(self.next_seq(), *words, self._segment_end))
             self._new_segment()
             return True
         self.fresh = False
@@ -245,6 +247,7 @@ class Session:
     def _new_segment(self) -> None:
         self._read = self._written = self._read_pieces = self._written_pieces = 0
         self._ended = self._hold = False
+        self._segment_end = None
         self.planned.clear()
         self._confidence = 1.0  # of the last WRITE that was refused since the last READ
         self.previous = self.vocabulary.bos

@@ -41,7 +41,7 @@ class SourceQueue:
         self._words = Words()
         self._segmenter = Segmenter(limits.words, limits.pieces - 1)
         self._clock = 0.0
-        self.unread = 0  # words
+        self._unread = 0
 
     def feed(self, command: Command) -> None:
         """Take source or a command. Raises SessionError (bad_kind, bad_text, bad_clock); nothing is changed then."""
@@ -60,7 +60,7 @@ class SourceQueue:
             if isinstance(item, Spoken):
                 self._add_word(item.text, item.at, item)
             elif isinstance(item, Pause):
-                self._end_segment(item.at)
+                self._end_segment(item.at, item.end)
             else:
                 self._take(item)
 
@@ -81,7 +81,7 @@ class SourceQueue:
         """Take it out."""
         item = self._waiting.popleft()
         if isinstance(item, Word):
-            self.unread -= 1
+            self._unread -= 1
         return item
 
     @property
@@ -90,9 +90,14 @@ class SourceQueue:
         return self._clock if self.listener is None else self.listener.clock
 
     @property
+    def unread(self) -> int:
+        """Source words not yet READ."""
+        return self._unread
+
+    @property
     def backlog(self) -> int:
         """Source words fed and not yet READ, and chunks of audio not yet heard."""
-        return self.unread + (0 if self.listener is None else self.listener.steps)
+        return self._unread + (0 if self.listener is None else self.listener.steps)
 
     @property
     def waiting_ms(self) -> float:
@@ -132,11 +137,11 @@ class SourceQueue:
             if not self._segmenter.fits(len(pieces)):
                 self._end_segment()
             self._waiting.append(Word(part, pieces, at, begin, end))
-            self.unread += 1
+            self._unread += 1
             if self._segmenter.add(part, len(pieces)):
                 self._end_segment()
 
-    def _end_segment(self, at: float | None = None) -> None:
+    def _end_segment(self, at: float | None = None, end: float | None = None) -> None:
         if self._segmenter.open_words:
             self._segmenter.close()
-            self._waiting.append(SegmentEnd(at))
+            self._waiting.append(SegmentEnd(at, end))

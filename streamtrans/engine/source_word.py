@@ -29,9 +29,13 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEnd:
-    """The end of a segment, a READ of its own; `at` is the source clock when it was known, None: with its last word."""
+    """The end of a segment, a READ of its own; `at` is the source clock when it was known, None: with its last word.
+
+    end: where a spoken one ends, in ms of the audio.
+    """
 
     at: float | None
+    end: float | None = None
 
 
 def check_text(text: str) -> None:

@@ -17,13 +17,13 @@ from streamtrans_clients import Refused, SessionFailed, connect, open_sync
 from streamtrans_clients.captions import CaptionFile
 from streamtrans_clients.recording import Recording
 
-from streamtrans.messages import Changed, Target
+from streamtrans.messages import Changed, Source, Target
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "server"))
 
 from fake_speech import speech  # noqa: E402  (the path comes first)
-from harness import in_loop, served  # noqa: E402  (the path comes first)
+from harness import in_loop, served  # noqa: E402
 
 PAGE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -34,6 +34,7 @@ NAMES: dict[str, Any] = {
     "open_sync": open_sync,
     "Refused": Refused,
     "SessionFailed": SessionFailed,
+    "Source": Source,
     "Target": Target,
     "Recording": Recording,
     "CaptionFile": CaptionFile,
@@ -81,6 +82,16 @@ async def test_a_recording(tmp_path: Path) -> None:
         await example("subtitles")(server.url, tmp_path / "a.wav", tmp_path / "a.srt")
     cues = (tmp_path / "a.srt").read_text().split("\n\n")
     assert [cue.split("\n")[2] for cue in cues if cue] == ["ONE TWO THREE", "FOUR"]
+
+
+@in_loop
+async def test_speech() -> None:
+    async with served() as server:
+        found = [
+            word async for word in example("hear")(server.url, speech("one two. three."), 16000)
+        ]
+    assert [text for _, _, text in found] == ["one", "two", "three"]
+    assert all(begin < end for begin, end, _ in found)
 
 
 @in_loop

@@ -32,6 +32,7 @@ from streamtrans.messages import (
     Text,
 )
 from streamtrans.policy import Action
+from streamtrans.training.synthesis import Synthesizer, Voice
 
 RATE = 16_000
 
@@ -135,13 +136,13 @@ def test_any_cutting_gives_the_same_events_at_other_rates(rate: int) -> None:
         assert said(random.Random(seed)) == expected
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 1000), batch=st.integers(1, 5))
 def test_together_gives_what_alone_gives(seed: int, batch: int) -> None:
     """Sessions of sound and of text, beginning at any time, in one engine with used rows."""
-    rng, engine = random.Random(seed), fakes.hearing_engine(3, batch)
+    rng, engine = random.Random(seed), fakes.hearing_engine(2, batch)
     late: list[tuple[int | None, list[Command]]] = []
-    for i in (0, 2, 0):
+    for i in (0, 2):
         sound = talk(i)
         cuts = sorted(rng.sample(range(len(sound)), 9))
         pieces = [sound[a:b] for a, b in zip([0, *cuts], [*cuts, len(sound)], strict=True)]
@@ -150,7 +151,7 @@ def test_together_gives_what_alone_gives(seed: int, batch: int) -> None:
     late.insert(1, (None, [*(Text(c) for c in text), End()]))
     left, events, opened = dict[Session, list[Command]](), dict[Session, list[Event]](), []
     while late or any(left.values()) or engine.ready:
-        if late and engine.sessions < 3 and rng.random() < 0.3:
+        if late and engine.sessions < 2 and rng.random() < 0.3:
             rate, commands = late.pop(0)
             session = engine.open("wait-2", rate=rate)
             opened.append(session)
@@ -162,7 +163,7 @@ def test_together_gives_what_alone_gives(seed: int, batch: int) -> None:
             events.setdefault(session, []).append(event)
     alone = fakes.hearing_engine(1)
     typed = fakes.speak(alone, alone.open("wait-2"), Text(text), End())
-    assert [events[s] for s in opened] == [wholly(0), typed, wholly(2), wholly(0)]
+    assert [events[s] for s in opened] == [wholly(0), typed, wholly(2)]
 
 
 def test_commands_keep_their_place_among_the_sound() -> None:
@@ -257,6 +258,45 @@ def test_wrong_kinds_and_rates_are_named_and_change_nothing() -> None:
     assert error.value.code == "bad_order"
 
 
+NO_SPEECH = {
+    "digital zero": np.zeros(10 * RATE),
+    "direct current": np.full(10 * RATE, 0.4),
+    "white noise": np.random.default_rng(0).standard_normal(10 * RATE) * 0.05,
+    "loud noise, clipped": np.random.default_rng(1).standard_normal(10 * RATE) * 3,
+    "full scale square": np.sign(np.sin(2 * np.pi * 210 * np.arange(10 * RATE) / RATE)),
+    "hum": 0.2 * np.sin(2 * np.pi * 50 * np.arange(10 * RATE) / RATE),
+}
+
+
+@pytest.mark.parametrize("what", NO_SPEECH)
+def test_what_is_no_speech_gives_no_words(what: str) -> None:
+    """With the real detector and a recogniser that hears words in any noise."""
+    engine = Engine(
+        fakes.model(), fakes.vocabulary(), 1, 1, recognizer=(fakes.recognizer(), fakes.spoken_vocabulary())
+    )  # fmt: skip
+    session = engine.open("wait-1", rate=RATE)
+    sound = fakes.pcm(NO_SPEECH[what].clip(-1, 1).astype(np.float32))
+    events = fakes.speak(engine, session, Audio(sound), Flush(), Audio(sound[:32_000]), End())
+    assert [type(e) for e in events] == [Done]
+
+
+def test_speech_is_found_and_heard() -> None:
+    """With the real detector, which scores a voice in float64 as in float32."""
+    pytest.importorskip("espeakng_loader", reason="the extra speech-training is not installed")
+    text = "The weather is nice today and we are going to the river."
+    sentence = Synthesizer().speak(text, Voice("en-us+m3")).samples
+    engine = Engine(
+        fakes.model(words=80), fakes.vocabulary(), 1, 1, recognizer=(fakes.recognizer(), fakes.spoken_vocabulary())
+    )  # fmt: skip
+    sound = np.concatenate((quiet(1.0), sentence, quiet(1.5)))
+    events = hear(engine, Audio(fakes.pcm(sound)))
+    begin, end = 1000, 1000 + len(sentence) / 16
+    assert isinstance(events[-1], Segment) and len(sources(events)) > 8
+    for word in sources(events):
+        assert word.begin is not None and word.end is not None
+        assert begin - 500 < word.begin <= word.end < end + 700
+
+
 def test_a_failing_step_ends_only_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = fakes.hearing_engine(max_batch=1)
     good, bad = (engine.open("wait-2", rate=RATE) for _ in range(2))
@@ -276,6 +316,15 @@ def test_a_failing_step_ends_only_its_batch(monkeypatch: pytest.MonkeyPatch) -> 
     assert hear(engine, Audio(talk()), End()) == wholly()  # on the row that failed
 
 
+def test_warming_leaves_no_trace() -> None:
+    engine = fakes.hearing_engine(2)
+    engine.warm_hearing(2)
+    assert hear(engine, Audio(talk()), End()) == wholly()
+    engine.open()
+    with pytest.raises(ValueError, match="must be free"):
+        engine.warm_hearing(1)
+
+
 def test_sound_without_end_leaves_no_trace() -> None:
     """Speech without end, then silence: what a session keeps of its sound is bounded."""
     engine = fakes.hearing_engine(1)
@@ -283,10 +332,26 @@ def test_sound_without_end_leaves_no_trace() -> None:
     listener = session.listener
     assert listener is not None
     kept = []
-    for i in range(24):
-        sound = quiet(0.5) if i % 3 == 2 or i > 18 else fakes.noise(1.0, i % 2)
+    for i in range(14):
+        sound = quiet(0.5) if i % 3 == 2 or i > 10 else fakes.noise(1.0, i % 2)
         events = fakes.speak(engine, session, Audio(fakes.pcm(sound)))
         kept.append(len(listener._sound._kept) // 4)
         assert not listener._due and not listener._heard and not listener._commands
         assert len(events) < 100 and not session._source
     assert max(kept) <= 512 * 12 + 1280 and kept[-1] <= 512 * 12
+
+
+def test_flushes_behind_sound_that_waits_are_backlog() -> None:
+    """A client that does not read pauses its session: crumbs and flushes must not pile up there uncounted."""
+    engine = fakes.hearing_engine()
+    session = engine.open(rate=RATE)
+    engine.pause(session, True)
+    engine.feed(session, Audio(bytes(4096)))
+    before = session.backlog
+    for _ in range(50):
+        engine.feed(session, Audio(bytes(1)))
+        engine.feed(session, Flush())
+    assert session.backlog >= before + 50
+    engine.pause(session, False)
+    assert isinstance(fakes.speak(engine, session, End())[-1], Done)
+    assert session.backlog == 0

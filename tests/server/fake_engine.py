@@ -231,6 +231,9 @@ class FakeEngine:
         session.feed(command)
         self.most_queued = max(self.most_queued, len(session.queue))
 
+    def warm_hearing(self, count: int) -> None:
+        """There is nothing to warm."""
+
     def pause(self, session: FakeSession, paused: bool) -> None:
         session.paused = paused
 

@@ -236,6 +236,21 @@ async def test_without_turn_detection_the_client_ends_an_item() -> None:
 
 
 @in_loop
+async def test_a_pause_before_a_commit_ends_an_item_of_its_own() -> None:
+    """The client is ahead of what is heard: a commit must not take in what was over before it."""
+    async with served() as server, transcribing(server.url) as connection:
+        await append(connection, "one two. three")
+        await connection.input_audio_buffer.commit()
+        events: list[Any] = []
+        while sum(event.type.endswith("transcription.completed") for event in events) < 2:
+            events.append(await connection.recv())
+        completed = [e for e in events if e.type.endswith("transcription.completed")]
+        assert [event.transcript for event in completed] == ["one two", "three"]
+        total = len(speech("one two. three", 24_000)) / 48_000
+        assert abs(sum(event.usage.seconds for event in completed) - total) < 0.01
+
+
+@in_loop
 async def test_what_is_cleared_is_not_told() -> None:
     async with served() as server, transcribing(server.url, turn_detection=None) as connection:
         await append(connection, "one two")

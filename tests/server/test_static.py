@@ -9,6 +9,8 @@ import pytest
 from harness import get, in_loop, served
 from streamtrans_server.static import StaticFiles
 
+from streamtrans.audio.resample import RATES
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -75,5 +77,5 @@ async def test_the_models_are_told_before_a_session_is_taken() -> None:
         (model,) = json.loads(body)["models"]
         assert model == {
             **{"model": "en-fr", "source": "en", "target": "fr"},
-            **{"kind": "text", "policy": "wait-3"},
+            **{"kinds": ["text", "audio"], "rates": list(RATES), "policy": "wait-3"},
         }

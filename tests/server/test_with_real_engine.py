@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Iterator
 
 import fakes
+import numpy as np
 import pytest
 import torch
 from harness import finish, in_loop, rest, send, served, started
+from streamtrans_clients import Session, connect
 
-from streamtrans.messages import End, Target, Text
+from streamtrans.messages import Audio, End, Event, Segment, Source, Target, Text
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +122,82 @@ async def test_a_flood_of_everything_loses_nothing() -> None:
     words = len(text.split())
     assert kinds[-1] == "done"
     assert kinds.count("source") == kinds.count("marked") == kinds.count("changed") == words
+
+
+def talk(seed: int) -> bytes:
+    """Two sentences for an ear that knows noise, with pauses around them."""
+    quiet = np.zeros(16_000, np.float32)
+    parts = (quiet, fakes.noise(1.6, seed), quiet, fakes.noise(1.0, seed + 1), quiet)
+    return fakes.pcm(np.concatenate(parts))
+
+
+def heard_alone(sound: bytes, policy: str) -> list[tuple[object, ...]]:
+    engine = fakes.hearing_engine()
+    events = fakes.speak(engine, engine.open(policy, rate=16_000), Audio(sound), End())
+    return [told(event) for event in events if isinstance(event, (Source, Target, Segment))]
+
+
+def told(event: Event) -> tuple[object, ...]:
+    """What must be the same over any line: the sent frames decide when a word is READ, so `at` is not."""
+    if isinstance(event, Source):
+        assert event.begin is not None and event.end is not None
+        return ("source", event.index, event.text, round(event.begin), round(event.end))
+    if isinstance(event, Target):
+        return ("target", event.index, event.text, event.read)
+    assert isinstance(event, Segment) and event.end is not None
+    return ("segment", event.source_words, event.target_words, round(event.end))
+
+
+@in_loop
+async def test_speech_over_the_wire_is_what_it_is_alone() -> None:
+    """Three listeners at once, frames of any size as fast as they go; one of them changes connections."""
+
+    async def one(url: str, number: int) -> list[tuple[object, ...]]:
+        async with connect(url, policy="wait-2", kind="audio", rate=16_000) as session:
+            reading = asyncio.create_task(collect(session))
+            left, size = sounds[number], 2 * (501 + 777 * number) + 1
+            while left:
+                frame, left = left[:size], left[size:]
+                await session.send_audio(frame)
+                if number == 1 and session._socket is not None and len(left) % 7 == 0:
+                    session._socket.transport.abort()
+            await session.end()
+            return await reading
+
+    async def collect(session: Session) -> list[tuple[object, ...]]:
+        kinds = (Source, Target, Segment)
+        return [told(event) async for event in session if isinstance(event, kinds)]
+
+    sounds = [talk(10 * number) for number in range(3)]
+    async with served(fakes.hearing_engine(), max_backlog_seconds=4) as server:
+        said = await asyncio.gather(*(one(server.url, number) for number in range(3)))
+        await server.app.admission.emptied()
+        assert server.engine.sessions == 0
+    assert said == [heard_alone(sound, "wait-2") for sound in sounds]
+    assert all(len(events) > 8 for events in said)
+
+
+@pytest.mark.parametrize("words", [2, 7])
+@in_loop
+async def test_a_lost_server_hears_the_open_segment_again_and_says_the_same(words: int) -> None:
+    """Another engine process, as far as a client can tell: no session of the first one is known there."""
+    sound = talk(3)
+    events: list[tuple[object, ...]] = []
+    async with served(fakes.hearing_engine()) as first:
+        url = first.url
+        async with connect(url, policy="wait-2", kind="audio", rate=16_000) as session:
+            for start in range(0, len(sound), 3200):
+                await session.send_audio(sound[start : start + 3200])
+            while sum(event[0] == "source" for event in events) < words:
+                event = await anext(session)
+                if isinstance(event, (Source, Target, Segment)):
+                    events.append(told(event))
+            session._key = "unknown"
+            assert session._socket is not None
+            session._socket.transport.abort()
+            await session.end()
+            async for event in session:
+                if isinstance(event, (Source, Target, Segment)):
+                    events.append(told(event))
+            assert session.replays == 1
+    assert events == heard_alone(sound, "wait-2")

@@ -93,13 +93,19 @@ class _Clear(ClientEvent, frozen=True, tag="input_audio_buffer.clear"):
 
 @dataclass
 class _Item:
-    """What is said between two ends. wanted: the client has not cleared it."""
+    """What is said between two ends."""
 
     id: str
     words: list[str] = field(default_factory=list)
-    end: float = 0.0  # ms, of its last word
-    seconds: float = 0.0  # of sound
-    wanted: bool = True
+    last: float = 0.0  # ms, the end of its last word
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A commit, or a clear, whose sound is not yet heard to its end."""
+
+    commits: bool
+    end: float  # s of sound appended until then
 
 
 class Transcription(Realtime):
@@ -116,11 +122,15 @@ class Transcription(Realtime):
         self._transcribed: _Transcribed | None = _Transcribed(model=self.model)
         self._detects = True
         self._appended = 0.0  # s of sound
+        self._committed = 0.0  # s of it when the client committed or cleared last
+        self._asked: deque[_Asked] = deque()
+        self._pause: float | None = (
+            None  # ms, where a segment ended that may be the one a commit ends
+        )
         self._ended = 0.0  # s, where the last item ended
         self._items = 0
         self._item = self._new_item()
         self._previous: str | None = None  # id of the item that was committed last
-        self._marked: deque[_Item] = deque()  # ended by the client, not yet heard to their end
 
     def _new_item(self) -> _Item:
         self._items += 1
@@ -135,26 +145,23 @@ class Transcription(Realtime):
             self._update(event.session)
             return (self.event("session.updated", session=self.described()),)
         if isinstance(event, _Clear):
-            self._item.wanted = False
-            return (*self._end_item(), self.event("input_audio_buffer.cleared"))
-        if self._appended <= self._ended:
+            return (*self._ask(commits=False), self.event("input_audio_buffer.cleared"))
+        if self._appended <= self._committed:
             raise Fault(
-                "input_audio_buffer_commit_empty", "nothing was appended since the last item"
+                "input_audio_buffer_commit_empty", "nothing was appended since the last commit"
             )
-        committed = self._committed(self._item)
-        return (*self._end_item(), committed)
+        return self._ask(commits=True)
 
     def _append(self, event: _Append) -> Iterator[Audio]:
         for piece in sound(event):
             self._appended += len(piece.data) / 2 / RATE
             yield piece
 
-    def _end_item(self) -> tuple[FromClient, ...]:
-        """The item is over once all that was appended is heard."""
-        item, self._item = self._item, self._new_item()
-        item.seconds, self._ended = self._appended - self._ended, self._appended
-        self._marked.append(item)
-        return Flush(), Mark(item.id)
+    def _ask(self, commits: bool) -> tuple[FromClient, ...]:
+        """`Marked` comes once all that was appended is heard; the segment that Flush ends, just before it."""
+        self._committed = self._appended
+        self._asked.append(_Asked(commits, self._appended))
+        return Flush(), Mark("commit" if commits else "clear")
 
     def _update(self, session: _Session) -> None:
         given = session.audio.input
@@ -194,58 +201,70 @@ class Transcription(Realtime):
     # out
 
     def told(self, event: FromServer) -> Iterator[bytes]:
+        if self._pause is not None and not isinstance(event, Marked):
+            yield from self._paused(self._pause)
         if isinstance(event, Source):
             yield from self._word(event)
         elif isinstance(event, Segment):
-            if self._item.words and not self._marked:
-                yield from self._paused(event)
+            end = self._item.last if event.end is None else event.end
+            if self._asked:
+                self._pause = end
+            else:
+                yield from self._paused(end)
         elif isinstance(event, Marked):
-            item = self._marked.popleft()
-            if item.wanted and self._transcribed is not None:
-                yield self._completed(item)
+            yield from self._answer(self._asked.popleft())
+
+    @property
+    def _silent(self) -> bool:
+        """Is nothing told of what is heard now?"""
+        cleared = bool(self._asked) and not self._asked[0].commits
+        return cleared or self._transcribed is None
 
     def _word(self, word: Source) -> Iterator[bytes]:
-        item = self._marked[0] if self._marked else self._item
-        if not item.wanted or self._transcribed is None:
+        if self._silent:
             return
-        first = not item.words
+        item, first = self._item, not self._item.words
         item.words.append(word.text)
-        item.end = word.at if word.end is None else word.end
+        item.last = word.at if word.end is None else word.end
         if first and self._detects:
             begin = round(word.at if word.begin is None else word.begin)
-            yield self.event(
-                "input_audio_buffer.speech_started", item_id=item.id, audio_start_ms=begin
-            )
+            started = "input_audio_buffer.speech_started"
+            yield self.event(started, item_id=item.id, audio_start_ms=begin)
         kind = "conversation.item.input_audio_transcription.delta"
         yield self.event(kind, item_id=item.id, content_index=0, delta=spaced(word.text, first))
 
-    def _paused(self, segment: Segment) -> Iterator[bytes]:
-        """The speaker made a pause, which ends an item unless the client wants to do that."""
-        item = self._item
-        end = item.end if segment.end is None else segment.end
-        if self._detects:
+    def _paused(self, end: float) -> Iterator[bytes]:
+        """The speaker made a pause at `end` ms, which ends an item unless the client wants to do that."""
+        self._pause = None
+        words = len(self._item.words)
+        if words and not self._silent and (self._detects or words >= MOST_WORDS):
+            yield from self._end_item(end / 1000)
+
+    def _answer(self, asked: _Asked) -> Iterator[bytes]:
+        """All that was appended before a commit or clear is heard."""
+        self._pause = None
+        if asked.commits and self._transcribed is not None:
+            yield from self._end_item(asked.end)
+        else:
+            self._item, self._ended = self._new_item(), asked.end
+
+    def _end_item(self, end: float) -> Iterator[bytes]:
+        """At `end` s of the sound of the session."""
+        item, self._item = self._item, self._new_item()
+        seconds, self._ended = max(end - self._ended, 0.0), end
+        if self._detects and item.words:
             stopped = "input_audio_buffer.speech_stopped"
-            yield self.event(stopped, item_id=item.id, audio_end_ms=round(end))
-        elif len(item.words) < MOST_WORDS:
-            return
-        self._item = self._new_item()
-        item.seconds, self._ended = max(end / 1000 - self._ended, 0.0), end / 1000
-        yield self._committed(item)
-        yield self._completed(item)
-
-    def _committed(self, item: _Item) -> bytes:
-        previous, self._previous = self._previous, item.id
-        return self.event(
-            "input_audio_buffer.committed", item_id=item.id, previous_item_id=previous
+            yield self.event(stopped, item_id=item.id, audio_end_ms=round(end * 1000))
+        yield self.event(
+            "input_audio_buffer.committed", item_id=item.id, previous_item_id=self._previous
         )
-
-    def _completed(self, item: _Item) -> bytes:
-        return self.event(
+        self._previous = item.id
+        yield self.event(
             "conversation.item.input_audio_transcription.completed",
             item_id=item.id,
             content_index=0,
             transcript=" ".join(item.words),
-            usage={"type": "duration", "seconds": round(item.seconds, 3)},
+            usage={"type": "duration", "seconds": round(seconds, 3)},
         )
 
     def described(self) -> dict[str, Any]:

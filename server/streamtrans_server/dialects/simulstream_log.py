@@ -1,8 +1,8 @@
 """The log that simulstream's scorers read: JSON lines of what one stream got and when.
 
-This file knows the form of the lines and what their times mean. It does not know messages. A line stands for words that
-were written with the same audio: `total_audio_processed` is how much of it (s) had been taken in, `computation_time`
-the time (s) since the last of it had arrived, or since the line before where that is later. So the times of a stream
+This file knows the form of the lines and what their times mean. It does not know messages. A line stands for words
+written with the same audio: `total_audio_processed` is how much of it (s) had been taken in, `computation_time` the
+time (s) since the last of it had arrived, or since the line before where that is later. So the times of a stream
 add up to the time it kept the server busy, and audio + time is when the words were there.
 """
 
