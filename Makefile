@@ -63,7 +63,7 @@ bench-lag: setup
 	$(BIN)/python -m bench.lag
 
 bench-load: setup
-	$(BIN)/python -m bench.load
+	$(BIN)/streamtrans bench load --text tests/data/europarl.en-fr.tsv --text tests/data/tatoeba.en-fr.tsv
 
 # 200 sessions through cuts and kill -9; 10,000 fuzzed conversations.
 bench-chaos: setup

@@ -15,7 +15,8 @@ from streamtrans_clients import pieces
 from streamtrans_clients.connection import connect
 from streamtrans_clients.file import Timed, stream
 
-from bench import server, texts
+from bench import texts
+from streamtrans.evaluation.server_process import fresh, machine
 
 PACE = 3.0
 
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--policy", default="wait-3")
     parser.add_argument("options", nargs="*", help="for streamtrans serve")
     args = parser.parse_args()
-    with server.fresh(*args.options) as running:
+    with fresh(*args.options) as running:
         found = asyncio.run(lags(running.url, args.policy, args.seconds))
         p50, p95, p99 = np.percentile(found, (50, 95, 99))
         print(
@@ -47,7 +48,7 @@ def main() -> None:
                     "p95_ms": round(float(p95), 1),
                     "p99_ms": round(float(p99), 1),
                     "server_ready_s": round(running.ready_after, 2),
-                    **server.machine(),
+                    **machine(),
                 }
             )
         )

@@ -1,6 +1,7 @@
 """Quality and latency of a model on the test sets, as in its card: `python -m bench.scores --data FOLDER`.
 
-FOLDER holds tatoeba.en-fr.test.tsv and europarl.en-fr.test.tsv. Prints a Markdown table and writes scores.json beside
+FOLDER holds the test sets of the model's languages: tatoeba.en-fr.test.tsv and europarl.en-fr.test.tsv, or
+tatoeba.en-zh.test.tsv for Chinese to English. Prints a Markdown table and writes scores.json beside
 the model. Tatoeba: distinct sources, first reference. The two smaller sets are those of a first feasibility run.
 """
 
@@ -22,8 +23,11 @@ from streamtrans.translator import load_engine
 POLICIES = ("wait-1", "wait-3", "wait-5", "wait-7", "full")
 
 
-def test_sets(folder: Path) -> list[Bitext]:
-    """Both test sets and a part of each."""
+def test_sets(folder: Path, source: str) -> list[Bitext]:
+    """Of Chinese one test set, of English two and a part of each."""
+    if source == "zh":
+        chinese = testsets.load("tatoeba.zh-en", folder)
+        return [replace(chinese, name=f"tatoeba ({len(chinese.pairs)})")]
     tatoeba = testsets.load("tatoeba.en-fr", folder)
     europarl = testsets.load("europarl.en-fr", folder)
     short = [pair for pair in europarl.pairs if len(pair[0].split()) <= 25]
@@ -49,7 +53,7 @@ def main() -> None:
     print(
         "| test set | policy | BLEU | chrF | AL | LAAL | DAL | AP | s |\n|---|---|---|---|---|---|---|---|---|"
     )
-    for test in test_sets(args.data):
+    for test in test_sets(args.data, engine.model.source):
         if args.only not in test.name:
             continue
         test = test.by_length()

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 import streamtrans
-from bench import server, texts
+from bench import texts
+from streamtrans.evaluation.server_process import machine
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
                     "mean_ms_second_tenth": round(first, 2),
                     "mean_ms_last_tenth": round(last, 2),
                     "ratio": round(last / first, 3),
-                    **server.machine(),
+                    **machine(),
                 }
             )
         )

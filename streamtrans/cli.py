@@ -11,14 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamtrans import cli_bench
-from streamtrans.options import DEVICE, DTYPE, MODEL, POLICY, THREADS, named_errors, set_threads
+from streamtrans import cli_bench, cli_live
+from streamtrans.cli_evaluate import evaluate
+from streamtrans.options import (
+    DEVICE,
+    DTYPE,
+    MODEL,
+    POLICY,
+    RECOGNIZER,
+    THREADS,
+    named_errors,
+    set_threads,
+)
 
 if TYPE_CHECKING:
     from streamtrans.messages import Event
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(cli_bench.app, name="bench")
+for command in (cli_live.text, cli_live.audio, cli_live.mic, cli_live.demo, evaluate):
+    app.command()(command)
 
 
 @app.command()
@@ -27,9 +39,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one [8765].")] = None,
     model: MODEL = "en-fr",
-    recognizer: Annotated[
-        str, typer.Option(help="What hears speech: auto (the embedded one), none or a folder.")
-    ] = "auto",
+    recognizer: RECOGNIZER = "auto",
     config: Annotated[Path | None, typer.Option(help="TOML file of server options.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once [1024].")] = None,
     log_level: Annotated[
@@ -48,8 +58,10 @@ def serve(
         config, host=host, port=port, max_sessions=max_sessions, log_level=log_level
     )
     set_threads(threads)
-    sessions = settings.max_sessions
-    run(load_engine(model, device, dtype, sessions, 256, recognizer=recognizer), settings)
+    engine = load_engine(
+        model, device, dtype, settings.max_sessions, max_batch=256, recognizer=recognizer
+    )
+    run(engine, settings)
 
 
 @app.command()
@@ -106,141 +118,6 @@ class _Line:
         sys.stdout.write("\n")
         sys.stdout.flush()
         self.words = 0
-
-
-@app.command()
-@named_errors
-def text(
-    file: Annotated[str, typer.Argument(help="A text file, or - for standard input.")],
-    url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8765/v1/translate",
-    policy: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
-    source: Annotated[str, typer.Option(help="Source language.")] = "en",
-    target: Annotated[str, typer.Option(help="Target language.")] = "fr",
-    pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,
-    fast: Annotated[bool, typer.Option(help="As fast as the server reads.")] = False,
-    token: Annotated[
-        str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token of the server.")
-    ] = None,
-) -> None:
-    """Send a text through a server and show the translation as it comes, each word with its lag."""
-    import asyncio
-
-    from streamtrans_clients import pieces
-
-    from streamtrans.live import show
-
-    if file == "-":
-        source_text = pieces.typed(sys.stdin.fileno())
-    elif fast:
-        source_text = pieces.at_once(Path(file).read_text(encoding="utf-8"))
-    else:
-        source_text = pieces.paced(Path(file).read_text(encoding="utf-8"), pace)
-    asyncio.run(show(source_text, url, source, target, policy, token))
-
-
-@app.command()
-@named_errors
-def mic(
-    url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8765/v1/translate",
-    policy: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
-    source: Annotated[str, typer.Option(help="Source language.")] = "en",
-    target: Annotated[str, typer.Option(help="Target language.")] = "fr",
-    device: Annotated[
-        str | None, typer.Option(help="Number or name; default: the system's.")
-    ] = None,
-    rate: Annotated[int, typer.Option(help="Samples a second; the server resamples.")] = 16000,
-    save: Annotated[
-        list[Path] | None, typer.Option(help="Subtitles, .srt or .vtt; more than once.")
-    ] = None,
-    patience: Annotated[float, typer.Option(help="Seconds to try to come back.", min=0)] = 600.0,
-    token: Annotated[
-        str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token.")
-    ] = None,
-    show_devices: Annotated[bool, typer.Option("--list", help="List the devices.")] = False,
-) -> None:
-    """Translate what a microphone hears, live; Ctrl-C ends it after the last word."""
-    import asyncio
-    from functools import partial
-
-    from rich.console import Console
-    from streamtrans_clients import connect, microphone
-    from streamtrans_clients.listen import listen
-
-    if show_devices:
-        typer.echo("\n".join(microphone.names()) or "no device can record")
-        return
-    opening = partial(
-        connect,
-        url,
-        source,
-        target,
-        policy,
-        kind="audio",
-        rate=rate,
-        token=token,
-        patience=patience,
-    )
-    asyncio.run(listen(opening, microphone.Microphone(device, rate), save or [], Console()))
-
-
-@app.command()
-@named_errors
-def demo(
-    policy: POLICY = "wait-3",
-    pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,
-) -> None:
-    """Start a server on a free port and stream a real text through it at speaking pace."""
-    from streamtrans.live import demonstrate
-
-    demonstrate(policy, pace)
-
-
-@app.command()
-@named_errors
-def evaluate(
-    source: Annotated[Path, typer.Option(help="Source sentences, one a line.")],
-    target: Annotated[Path, typer.Option(help="Reference translations, one a line.")],
-    model: MODEL = "en-fr",
-    policy: POLICY = "wait-3",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Write translations here.")] = None,
-    beam: Annotated[int, typer.Option(help="Hypotheses between two READs; 1: greedy.", min=1)] = 1,
-    timed: Annotated[
-        int, typer.Option(help="Sentences timed one by one (ca_*, lag_*, rtf).", min=0)
-    ] = 50,
-    pace: Annotated[float, typer.Option(help="Words a second of those.", min=0.01)] = 3.0,
-    comet: Annotated[bool, typer.Option("--comet", help="COMET as well (an extra).")] = False,
-    device: DEVICE = "auto",
-    dtype: DTYPE = "auto",
-    threads: THREADS = 2,
-) -> None:
-    """Translate a test set through the engine with a simulated clock; print quality and latency."""
-    import dataclasses
-
-    from streamtrans.evaluation.report import evaluate as run
-    from streamtrans.translator import load_engine
-
-    set_threads(threads)
-    sources, references = _lines(source), _lines(target)
-    engine = load_engine(model, device, dtype, max_sessions=256, max_batch=128, beam=beam)
-    report, translations = run(
-        engine, sources, references, policy, timed=timed, pace=pace, with_comet=comet
-    )
-    figures = dataclasses.asdict(report)
-    for name, figure in figures.items():
-        typer.echo(
-            f"{name:<15} {figure:.4g}" if isinstance(figure, float) else f"{name:<15} {figure}"
-        )
-    if json_file:
-        json_file.write_text(json.dumps(figures, indent=1) + "\n")
-    if output:
-        output.write_text("".join(f"{t.text}\n" for t in translations), encoding="utf-8")
-
-
-def _lines(file: Path) -> list[str]:
-    """As `wc` and editors count them: `splitlines` would also cut at U+2028 and U+0085, which corpora do hold."""
-    with file.open(encoding="utf-8") as lines:
-        return [line.rstrip("\n") for line in lines]
 
 
 @app.command()

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamtrans.options import DEVICE, DTYPE, THREADS, named_errors, set_threads
+from streamtrans.options import (
+    DEVICE,
+    DTYPE,
+    MODEL,
+    POLICY,
+    RECOGNIZER,
+    THREADS,
+    named_errors,
+    set_threads,
+)
 
 if TYPE_CHECKING:
     from streamtrans.evaluation.benchmark import Cell, Settings
@@ -15,11 +25,6 @@ if TYPE_CHECKING:
     from streamtrans.evaluation.testsets import Bitext
 
 app = typer.Typer(no_args_is_help=True, help="Measure models, policies and servers.")
-
-
-@app.callback()
-def _group() -> None:
-    """A group keeps its name even while it has one command."""
 
 
 @app.command()
@@ -111,3 +116,64 @@ def _figures(record: Record) -> str:
     expected = "-" if record["efsw"] is None else f"{record['efsw']:.0f}"
     early = f"{record['swf']:.0f} % before the source ends (expected {expected})"
     return f"{figures}  {early}" + ("  DEGENERATE POLICY" if record["degenerate"] else "")
+
+
+@app.command()
+@named_errors
+def load(
+    options: Annotated[
+        list[str] | None, typer.Argument(help="Further options for `streamtrans serve`, after --.")
+    ] = None,
+    sessions: Annotated[
+        int | None, typer.Option(help="One trial of so many; else search the largest.", min=1)
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="With all sessions live.", min=1.0)] = 120.0,
+    stagger: Annotated[float, typer.Option(help="Seconds over which they come.", min=0)] = 10.0,
+    start: Annotated[int, typer.Option(help="Sessions of the first trial.", min=1)] = 16,
+    against: Annotated[
+        str | None, typer.Option(help="simulstream (audio) or simuleval (text): the same there.")
+    ] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="Say recordings: a folder, a manifest or a file.")
+    ] = None,
+    text: Annotated[
+        list[Path] | None, typer.Option(help="Say these; again and again [the demo's text].")
+    ] = None,
+    pace: Annotated[float, typer.Option(help="Words of text a second.", min=0.01)] = 3.0,
+    generators: Annotated[int, typer.Option(help="Processes of the load generator.", min=1)] = 1,
+    out: Annotated[Path, typer.Option(help="Folder of results.")] = Path("runs/bench/load"),
+    model: MODEL = "en-fr",
+    recognizer: RECOGNIZER = "auto",
+    policy: POLICY = "wait-3",
+    device: DEVICE = "auto",
+    dtype: DTYPE = "auto",
+    threads: THREADS = 1,
+) -> None:
+    """How many live sessions one server holds: at most 0.1 % of the words over 1 s late, p95 of the lag 300 ms.
+
+    Each trial has a fresh server process. load.json and load.md in --out.
+    """
+    from streamtrans import load_trial
+    from streamtrans.evaluation.load import LoadResults, largest
+    from streamtrans.evaluation.server_process import machine
+
+    setup = load_trial.Setup(
+        model, recognizer, policy, device, dtype, threads, audio=audio, pace=pace, seconds=seconds,
+        generators=generators, options=tuple(options or ()), stagger=stagger,
+        text=tuple(text or (load_trial.TEXT,)),
+    )  # fmt: skip
+    load_trial.check(setup, against)
+    results = LoadResults(out, machine())
+    typer.echo(results.head)
+
+    def passes(server: str, count: int) -> bool:
+        trial = load_trial.trial(server, setup, count)
+        typer.echo(results.add(trial))
+        return trial.passed
+
+    for server in ["streamtrans", *([against] if against else [])]:
+        if sessions:
+            passes(server, sessions)
+        else:
+            results.found(server, largest(partial(passes, server), start))
+    typer.echo(f"\n{results.foot}\nload.json, load.md in {out}")

@@ -5,6 +5,7 @@ It couples an engine with the sessions of one program. Servers and evaluation dr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -14,12 +15,44 @@ from streamtrans import pretrained
 from streamtrans.engine import Engine, Session
 from streamtrans.messages import Audio, Command, End, Event, Flush, SetPolicy, Text
 from streamtrans.models import checkpoint
+from streamtrans.models.model import Model
+from streamtrans.models.recognizer import Recognizer
+from streamtrans.text.vocabulary import Vocabulary
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class DeviceError(ValueError):
     """A device or dtype this machine does not have."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model and what hears speech for it, if anything does; engines may share them."""
+
+    model: Model
+    vocabulary: Vocabulary
+    recognizer: tuple[Recognizer, Vocabulary] | None
+
+
+def load_weights(
+    model: str, device: str = "auto", dtype: str = "auto", recognizer: str = "auto"
+) -> Weights:
+    """An embedded model (by name) or a checkpoint (by folder), see `find_device`.
+
+    recognizer: what hears speech for it: auto (the embedded one of its source language, if there is one), none, or a
+    checkpoint by folder. Raises UnknownModel, CheckpointError, DeviceError.
+    """
+    place = find_device(device, dtype)
+    weights, vocabulary = checkpoint.load(pretrained.find(model), *place)
+    source = weights.config.source
+    folder = pretrained.find_recognizer(recognizer, source)
+    heard = checkpoint.load_recognizer(folder, *place) if folder else None
+    if heard and heard[0].config.language != source:
+        raise checkpoint.CheckpointError(
+            f"{folder} hears {heard[0].config.language}; {model} reads {source}"
+        )
+    return Weights(weights, vocabulary, heard)
 
 
 def load_engine(
@@ -31,22 +64,10 @@ def load_engine(
     beam: int = 1,
     recognizer: str = "auto",
 ) -> Engine:
-    """An engine over an embedded model (by name) or a checkpoint (by folder), see `find_device`.
-
-    max_sessions, max_batch, beam: see `Engine`. recognizer: what hears speech for it: auto (the embedded one of its
-    source language, none where there is none), none, or a checkpoint by folder. Raises UnknownModel, CheckpointError,
-    DeviceError.
-    """
-    place = find_device(device, dtype)
-    weights, vocabulary = checkpoint.load(pretrained.find(model), *place)
-    source = weights.config.source
-    folder = pretrained.find_recognizer(recognizer, source)
-    heard = checkpoint.load_recognizer(folder, *place) if folder else None
-    if heard and heard[0].config.language != source:
-        raise checkpoint.CheckpointError(
-            f"{folder} hears {heard[0].config.language}; {model} reads {source}"
-        )
-    return Engine(weights, vocabulary, max_sessions, max_batch, beam, heard)
+    """An engine over what `load_weights` loads. max_sessions, max_batch, beam: see `Engine`."""
+    found = load_weights(model, device, dtype, recognizer)
+    sizes = max_sessions, max_batch, beam
+    return Engine(found.model, found.vocabulary, *sizes, recognizer=found.recognizer)
 
 
 def find_device(device: str, dtype: str) -> tuple[str, torch.dtype]:

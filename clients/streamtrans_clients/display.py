@@ -15,6 +15,7 @@ from rich.text import Text as Styled
 
 from streamtrans.messages import Segment
 from streamtrans_clients.file import Timed
+from streamtrans_clients.source_words import sentence
 from streamtrans_clients.summary import Summary
 
 REFRESHES = 12  # a second
@@ -92,13 +93,13 @@ class Display:
         row = Table.grid(expand=True, padding=(0, 2))
         row.add_column(ratio=1)
         row.add_column(ratio=1)
-        said = Styled(" ".join(_printable(word.text) for word in self._source))
+        said = Styled(sentence(_printable(word.text) for word in self._source))
         row.add_row(said, Columns([_cell(word) for word in self._target]))
         return row
 
     def _print_plainly(self) -> None:
         source, target = self._names
-        said = " ".join(_printable(word.text) for word in self._source)
+        said = sentence(_printable(word.text) for word in self._source)
         came = " ".join(f"{_printable(word.text)} [{word.lag_ms:.0f}]" for word in self._target)
         for line in (f"{source}  {said}", f"{target}  {came}"):
             self._console.print(Styled(line), soft_wrap=True)
@@ -117,13 +118,15 @@ def _printable(text: str) -> str:
 
 
 def _figures(summary: Summary) -> list[tuple[str, str]]:
+    unit, digits = ("ms", 0) if summary.spoken else ("words", 2)
+    lag = "lag behind the spoken word" if summary.spoken else "lag (computation-aware)"
     return [
         ("words, source / target", f"{summary.source_words} / {summary.target_words}"),
         ("first word after", _figure(summary.first_word_ms, "ms", 0)),
-        ("AL", _figure(summary.al, "words", 2)),
-        ("LAAL", _figure(summary.laal, "words", 2)),
-        ("lag (computation-aware), median", _figure(summary.lag_p50_ms, "ms", 1)),
-        ("lag (computation-aware), 95 %", _figure(summary.lag_p95_ms, "ms", 1)),
+        ("AL", _figure(summary.al, unit, digits)),
+        ("LAAL", _figure(summary.laal, unit, digits)),
+        (f"{lag}, median", _figure(summary.lag_p50_ms, "ms", 1)),
+        (f"{lag}, 95 %", _figure(summary.lag_p95_ms, "ms", 1)),
     ]
 
 

@@ -13,6 +13,7 @@ from rich.text import Text as Styled
 
 from streamtrans.messages import Event, Segment, Source, Target
 from streamtrans_clients.captions import LINE
+from streamtrans_clients.source_words import sentence
 
 REFRESHES = 12  # a second
 BARS = "▁▂▃▄▅▆▇█"
@@ -87,7 +88,7 @@ class LiveCaptions:
 
     def _picture(self) -> RenderableType:
         picture = Styled()
-        picture.append(" ".join(self._source[-12:]) + "\n", style="dim")
+        picture.append(sentence(self._source[-12:]) + "\n", style="dim")
         for line in ["", *self._lines][-2:]:
             picture.append(line + "\n", style="bold")
         picture.append("".join(map(_bar, self._levels)), style="green")

@@ -12,7 +12,9 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-_WORDS = re.compile(r"\S+\s*|\s+")
+from streamtrans_clients.source_words import WORD
+
+_WORDS = re.compile(rf"(?:{WORD.pattern})\s*|\s+")
 PIECE = 1000  # characters, well below every server's limit
 READ_SIZE = 4096  # bytes
 

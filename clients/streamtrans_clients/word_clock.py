@@ -1,14 +1,12 @@
 """When each source word went out.
 
-This file counts words the way the engine does: white space completes one. It does not know sockets
-and takes the time from its caller.
+This file counts words as the engine does, in the same way. It does not know sockets and takes the time from its caller.
 """
 
 from __future__ import annotations
 
-import re
-
-_PARTS = re.compile(r"\s+|\S+")
+from streamtrans.messages import Source
+from streamtrans_clients.source_words import HAN, WORD
 
 
 class WordClock:
@@ -16,20 +14,24 @@ class WordClock:
 
     def __init__(self) -> None:
         self._times: list[float] = []
-        self._open = False  # a word has begun and no white space followed yet
+        self._half = ""  # a word that has begun and may go on
 
     def sent(self, piece: str, now: float) -> None:
-        for part in _PARTS.findall(piece):
-            if not part.isspace():
-                self._open = True
-            elif self._open:
-                self.cut(now)
+        """Each word that this piece of the text completes."""
+        text = self._half + piece
+        words = list(WORD.finditer(text))
+        whole = not words or words[-1].end() < len(text) or HAN.match(words[-1][0]) is not None
+        self._half = "" if whole else words.pop()[0]
+        self._times += [now] * len(words)
+
+    def read(self, word: Source) -> None:
+        """A word that was READ: when it was completed is known already."""
 
     def cut(self, now: float) -> None:
         """The end of the text, or a flush, completes an open word."""
-        if self._open:
+        if self._half:
             self._times.append(now)
-            self._open = False
+            self._half = ""
 
     def of(self, number: int) -> float:
         """When source word `number` (from 1) went out; the last one known when there are fewer."""

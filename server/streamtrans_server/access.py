@@ -20,6 +20,8 @@ from websockets.datastructures import Headers
 from streamtrans_server.config import ConfigError
 
 SHORTEST = 16  # characters of a token
+SCHEMES = ("bearer", "token")
+KEY_SUBPROTOCOL = "openai-insecure-api-key."
 WHOLE = {"max_sessions": True, "max_messages_per_second": False}  # limits: are they whole numbers?
 
 
@@ -66,9 +68,18 @@ class Accounts:
 
 
 def presented(headers: Headers, query: dict[str, str]) -> str:
-    """The token of a request: `Authorization: Bearer`, or `access_token` where a browser can set no header."""
+    """The token of a request: `Authorization: Bearer` (or `Token`), or where a browser can set no header `access_token`
+    of the query or a subprotocol: `openai-insecure-api-key.TOKEN`, or `token` and then TOKEN."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else query.get("access_token", "")
+    if scheme.lower() in SCHEMES:
+        return token.strip()
+    offered = [name.strip() for name in headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    for name in offered:
+        if name.startswith(KEY_SUBPROTOCOL):
+            return name.removeprefix(KEY_SUBPROTOCOL)
+    if len(offered) == 2 and offered[0] in SCHEMES:
+        return offered[1]
+    return query.get("access_token", "")
 
 
 def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str]) -> bool:

@@ -9,9 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket as sockets
-import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -20,17 +18,20 @@ import msgspec
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from streamtrans.audio.resample import RATES
 from streamtrans.engine import Engine
 from streamtrans.messages import PROTOCOL_VERSION, Start
 from streamtrans_server.access import Account, Accounts, origin_allowed, presented
 from streamtrans_server.admission import Admission, Refusal
-from streamtrans_server.config import ConfigError, ServerConfig
+from streamtrans_server.config import ServerConfig
 from streamtrans_server.connection import Connection
+from streamtrans_server.dialects import DIALECTS, NATIVE_PATH, Asked
 from streamtrans_server.engine_thread import EngineThread
 from streamtrans_server.failure import Failure
 from streamtrans_server.handshakes import Handshakes
+from streamtrans_server.listener import host_in_url, listen, tls_of
 from streamtrans_server.live_session import LiveSession
 from streamtrans_server.logs import say
 from streamtrans_server.metrics import CONTENT_TYPE, Metrics
@@ -42,9 +43,12 @@ log = logging.getLogger("streamtrans.server")
 wire_log = logging.getLogger("streamtrans.server.websockets")
 wire_log.setLevel(logging.WARNING)  # below INFO it logs frames, and frames hold what people say
 
-PATH = "/v1/translate"
 MODELS_PATH = "/v1/models"  # what a client may ask for, before it takes a session
 TOKEN_VARIABLE = "STREAMTRANS_TOKEN"
+LATER = (
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)  # with these a client may try again
 LOOK = 0.25  # of the shortest time limit between two looks for sessions that exceed it
 
 
@@ -72,7 +76,7 @@ class App:
             "anyone", config.max_sessions_per_token, float(config.max_messages_per_second)
         )
         self._accounts = Accounts.load(config.tokens_file, os.environ.get(TOKEN_VARIABLE), default)
-        self._tls = _tls(config)
+        self._tls = tls_of(config)
         self._thread = EngineThread(engine, config.lag_ms, self._engine_failed, self.metrics)
         self._connections: set[Connection] = set()
         self._handshakes = Handshakes(config.max_handshakes)
@@ -103,13 +107,14 @@ class App:
     async def serving(self) -> AsyncIterator[str]:
         """Listen, warm the engine, then yield the address; on exit close what is left."""
         config = self.config
-        listener = _listener(config)
+        listener = listen(config)
         async with serve(
             self._handle,
             sock=listener,
             ssl=self._tls,
             ssl_handshake_timeout=config.handshake_timeout if self._tls else None,
             process_request=self._answer,
+            select_subprotocol=_subprotocol,
             create_connection=self._handshakes.connection,  # type: ignore[arg-type]  # any callable
             compression=None,
             open_timeout=config.handshake_timeout,
@@ -127,7 +132,7 @@ class App:
                 await self._thread.start()
                 self.admission.warmed = True
                 scheme = "wss" if self._tls else "ws"
-                yield f"{scheme}://{_host_in_url(config.host)}:{port}{PATH}"
+                yield f"{scheme}://{host_in_url(config.host)}:{port}{NATIVE_PATH}"
             finally:
                 watch.cancel()
                 self.admission.draining = True
@@ -149,11 +154,10 @@ class App:
         """Answer a plain request or refuse the handshake; None accepts it."""
         assert isinstance(connection, Websocket)
         path, _, query = request.path.partition("?")
-        if path == PATH:
+        if path in DIALECTS:
             try:
-                self._admit(
-                    connection, request.headers, dict(parse_qsl(query, keep_blank_values=True))
-                )
+                asked = dict(parse_qsl(query, keep_blank_values=True))
+                self._admit(connection, request.headers, path, asked)
             except Refusal as refusal:
                 self.metrics.refusals.labels(refusal.reason).inc()
                 return self._refuse(connection, refusal)
@@ -171,10 +175,10 @@ class App:
         if path == "/metrics":
             return _page(self.metrics.text(), CONTENT_TYPE)
         return self.static.find(path) or connection.respond(
-            HTTPStatus.NOT_FOUND, f"the path is {PATH}\n"
+            HTTPStatus.NOT_FOUND, f"the path is {NATIVE_PATH}\n"
         )
 
-    def _admit(self, socket: Websocket, headers: Headers, query: dict[str, str]) -> None:
+    def _admit(self, socket: Websocket, headers: Headers, path: str, query: dict[str, str]) -> None:
         """Take a slot, unless the client comes back to a session that has one. Raises Refusal."""
         if not origin_allowed(
             headers.get("Origin"), headers.get("Host"), self.config.allowed_origins
@@ -184,7 +188,8 @@ class App:
         if account is None:
             raise Refusal(HTTPStatus.UNAUTHORIZED, "token", "an API token is needed")
         socket.account = account
-        if "resume" in query:
+        socket.dialect = DIALECTS[path](Asked(query, self._offer, self.config))
+        if path == NATIVE_PATH and "resume" in query:
             socket.returning = query["resume"], _number(query.get("after", ""))
             if self._find(socket) is not None:
                 return
@@ -195,7 +200,7 @@ class App:
         response = connection.respond(refusal.status, f"{refusal.text}\n")
         if refusal.status is HTTPStatus.UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = "Bearer"
-        elif refusal.status is not HTTPStatus.FORBIDDEN:
+        elif refusal.status in LATER:
             response.headers["Retry-After"] = str(self.config.retry_after)
         return response
 
@@ -225,7 +230,8 @@ class App:
             return session
 
         rate = account.max_messages_per_second
-        connection = Connection(socket, lease, begin, self.config, rate)
+        assert socket.dialect is not None
+        connection = Connection(socket, socket.dialect, lease, begin, self.config, rate)
         socket.on_lost = connection.lost
         self._connections.add(connection)
         try:
@@ -278,28 +284,11 @@ class App:
         self.admission.failed = True
 
 
-def _listener(config: ServerConfig) -> sockets.socket:
-    """A listening socket whose connections have small kernel buffers, so that a client which does
-    not read is noticed after kilobytes and not megabytes."""
-    family = sockets.AF_INET6 if ":" in config.host else sockets.AF_INET
-    listener = sockets.create_server(
-        (config.host, config.port), family=family, backlog=config.max_sessions
-    )
-    for option in (sockets.SO_SNDBUF, sockets.SO_RCVBUF):
-        listener.setsockopt(sockets.SOL_SOCKET, option, config.socket_buffer_bytes)
-    return listener
-
-
-def _tls(config: ServerConfig) -> ssl.SSLContext | None:
-    if not config.tls_cert:
-        return None
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        tls.load_cert_chain(config.tls_cert, config.tls_key)
-    except ssl.SSLError as error:
-        raise ConfigError(f"{config.tls_cert}, {config.tls_key}: {error}") from error
-    return tls
+def _subprotocol(socket: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Browsers want one of those they offer; what holds a key is never chosen."""
+    assert isinstance(socket, Websocket) and socket.dialect is not None
+    known = socket.dialect.subprotocols
+    return next((name for name in offered if name in known), None)
 
 
 def _page(body: bytes, content_type: str) -> Response:
@@ -317,7 +306,3 @@ def _address(socket: Websocket) -> str:
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
-
-
-def _host_in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

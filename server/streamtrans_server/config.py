@@ -63,6 +63,7 @@ class ServerConfig:
     log_format: str = "text"
     log_level: str = "info"
     log_text: bool = False
+    simulstream_log: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):

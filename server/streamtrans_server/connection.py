@@ -1,28 +1,31 @@
 """One websocket: frames in, events out, and how it closes.
 
-This file knows when a client has to start, how fast it may send, and what is said at the end. What its messages mean is
-up to the session, which may outlive it. It logs no text of a user.
+This file knows when a client has to start, how fast it may send, and when it is over. How messages look is up to the
+dialect, what they mean up to the session, which may outlive the connection. It logs no text of a user.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 from websockets.frames import CloseCode, Opcode
 
-from streamtrans.messages import Error, FromServer, Start
+from streamtrans.messages import Audio, FromClient, FromServer, Start
 from streamtrans_server.admission import Lease
-from streamtrans_server.codec import decode, encode
 from streamtrans_server.config import ServerConfig
+from streamtrans_server.dialects import Dialect
+from streamtrans_server.dialects.dialect import Payload
 from streamtrans_server.failure import Failure
 from streamtrans_server.live_session import LiveSession
 from streamtrans_server.logs import say, where
-from streamtrans_server.outbox import Outbox
+from streamtrans_server.outbox import Item, Outbox
 from streamtrans_server.rate import Rate
-from streamtrans_server.websocket import Payload, Websocket
+from streamtrans_server.websocket import Websocket
 
 log = logging.getLogger("streamtrans.server.session")
 
@@ -38,6 +41,7 @@ class Connection:
     def __init__(
         self,
         socket: Websocket,
+        dialect: Dialect,
         lease: Lease | None,
         begin: Callable[[Start], LiveSession],
         config: ServerConfig,
@@ -45,17 +49,19 @@ class Connection:
     ) -> None:
         self.session: LiveSession | None = None
         self._socket = socket
+        self._dialect = dialect
         self._lease = lease  # until there is a session, which takes it over
         self._begin = begin
         self._config = config
         self._outbox = Outbox(
-            socket, self._clock, self._pause, self._starved, config.slow_reader_timeout
+            socket, self._frames, self._pause, self._starved, config.slow_reader_timeout
         )
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.failure: Failure | None = None
         self._reason = "done"
         self._closing = False
-        self._blocked = self._throttled = False
+        self._listening = False
+        self._blocked = self._throttled = self._unread = False
         self._rate = Rate(rate, time.monotonic())
 
     async def serve(self) -> None:
@@ -63,7 +69,7 @@ class Connection:
         starting = asyncio.get_running_loop().call_later(
             self._config.start_timeout, self._not_started
         )
-        self._socket.listen(self._receive)
+        self._begin_to_listen()
         try:
             await self._over
             await self._outbox.flush()
@@ -75,6 +81,20 @@ class Connection:
                 self.session.stop(self)
         self._socket.deafen()
         await self._close()
+
+    def _begin_to_listen(self) -> None:
+        """A session that opens by itself is `ready` before its client is heard."""
+        if self._dialect.start is None or self.session is not None or self._over.done():
+            self._listen()
+            return
+        self._socket.heard = time.monotonic()
+        self._socket.hold()
+        with self._guarded("receive_failed"):
+            self._pass_on(self._dialect.start)
+
+    def _listen(self) -> None:
+        self._listening = True
+        self._socket.listen(self._receive)
 
     def resume(self, session: LiveSession, after: int) -> None:
         """Go on with a session that lost its connection. Raises Failure resume_lost."""
@@ -119,31 +139,44 @@ class Connection:
     def _receive(self, opcode: Opcode, frame: Payload) -> None:
         if self._over.done():
             return
-        try:
-            binary, limit = opcode is Opcode.BINARY, self._config.max_message_bytes
-            if not binary and len(frame) > limit:
-                raise Failure("too_large", f"one message holds at most {limit} bytes")
-            message = decode(frame, binary)
-            if self.session is not None:
-                self.session.take(message)
-            elif isinstance(message, Start):
-                self.session = self._begin(message)
-                self.session.open(self)
-            else:
-                raise Failure("bad_order", "the first message must be start")
-        except Failure as failure:
-            self.end(failure)
-        except (
-            Exception
-        ) as error:  # a mistake of ours is this session's alone, and the client's to hear
-            say(
-                log, logging.ERROR, "receive_failed", error=type(error).__name__, where=where(error)
-            )
-            self.end(Failure("internal", "the message could not be taken; open a new session"))
+        with self._guarded("receive_failed"):
+            for item in self._dialect.hear(opcode, frame):
+                if isinstance(item, bytes):
+                    self._reply(item)
+                else:
+                    self._pass_on(item)
         if wait := self._rate.take(time.monotonic()):
             self._throttled = True
             self._regulate()
             asyncio.get_running_loop().call_later(wait, self._unthrottle)
+
+    @contextlib.contextmanager
+    def _guarded(self, what: str) -> Iterator[None]:
+        """What goes wrong ends this session alone, and its client hears of it; `what` is for the log."""
+        try:
+            yield
+        except Failure as failure:
+            self.end(failure)
+        except Exception as error:  # a mistake of ours
+            found = {"error": type(error).__name__, "where": where(error)}
+            say(log, logging.ERROR, what, **found)
+            self.end(Failure("internal", "the message could not be taken; open a new session"))
+
+    def _pass_on(self, message: FromClient | Audio) -> None:
+        if self.session is not None:
+            self.session.take(message)
+        elif isinstance(message, Start):
+            self.session = self._begin(message)
+            self.session.open(self)
+        else:
+            raise Failure("bad_order", "the first message must be start")
+
+    def _reply(self, frame: bytes) -> None:
+        """Who does not read what he is answered is asked nothing more."""
+        self._outbox.send((frame,))
+        if self._outbox.stalled:
+            self._unread = True
+            self._regulate()
 
     def block(self, blocked: bool) -> None:
         """Stop reading from the client, who feels it through TCP, or go on."""
@@ -157,7 +190,7 @@ class Connection:
     def _regulate(self) -> None:
         if self._closing:
             return
-        if self._blocked or self._throttled:
+        if self._blocked or self._throttled or self._unread:
             self._socket.hold()
         else:
             self._socket.go_on()
@@ -169,8 +202,22 @@ class Connection:
         if messages and not self._over.done():
             self._socket.heard = time.monotonic()
             self._outbox.send(messages)
+            if not self._listening and not self._over.done():
+                self._listen()
+
+    def _frames(self, items: Sequence[Item]) -> list[bytes]:
+        frames: list[bytes] = []
+        clock = self.session.clock() if self.session is not None else 0.0
+        with self._guarded("send_failed"):
+            for whole, group in groupby(items, key=_is_frame):
+                part = list(group)
+                frames += part if whole else self._dialect.tell(part, clock)  # type: ignore[arg-type]
+        return frames
 
     def _pause(self, paused: bool) -> None:
+        if not paused and self._unread:
+            self._unread = False
+            self._regulate()
         if self.session is not None:
             self.session.pause(paused)
 
@@ -183,19 +230,23 @@ class Connection:
             seconds = self._config.start_timeout
             self.end(Failure("start_timeout", f"no start within {seconds:g} s"))
 
-    def _clock(self) -> float:
-        return self.session.clock() if self.session is not None else 0.0
-
     async def _close(self) -> None:
         """Say why, then close; a client that does not answer is cut off."""
         failure, socket = self.failure, self._socket
-        code, reason = (failure.close_code, failure.code) if failure else (1000, self._reason)
+        code, said = CloseCode.NORMAL_CLOSURE, self._reason
+        if failure is not None:
+            code, said = failure.close_code, failure.code
         name = self.session.name if self.session is not None else "-"
-        say(log, logging.INFO, "connection_closed", session=name, reason=reason, code=int(code))
+        say(log, logging.INFO, "connection_closed", session=name, reason=said, code=int(code))
+        reason = self._dialect.reason(failure) if failure else said
         if failure:
-            socket.send_now([encode(Error(failure.code, failure.text), 0.0)])
+            socket.send_now(self._dialect.farewell(failure))
         try:
             async with asyncio.timeout(self._config.close_timeout):
                 await socket.close(code, reason)
         except TimeoutError:
             socket.transport.abort()
+
+
+def _is_frame(item: Item) -> bool:
+    return isinstance(item, bytes)

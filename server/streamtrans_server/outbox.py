@@ -11,31 +11,37 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from streamtrans.messages import FromServer
-from streamtrans_server.codec import encode
 from streamtrans_server.websocket import Websocket
+
+Item = FromServer | bytes  # a message, or a frame that is one already
 
 
 class Outbox:
-    """`send` never blocks. `pause` stops and resumes the source of messages, `starved` is called
-    when the client took nothing for `timeout` seconds."""
+    """`send` never blocks. `frames` gives messages their form, `pause` stops and resumes their source, `starved` is
+    called when the client took nothing for `timeout` seconds."""
 
     def __init__(
         self,
         socket: Websocket,
-        clock: Callable[[], float],
+        frames: Callable[[Sequence[Item]], list[bytes]],
         pause: Callable[[bool], None],
         starved: Callable[[], None],
         timeout: float,
     ) -> None:
         self._socket = socket
-        self._clock = clock
+        self._frames = frames
         self._pause = pause
         self._starved = starved
         self._timeout = timeout
-        self._held: list[FromServer] = []
+        self._held: list[Item] = []
         self._stall: asyncio.Task[None] | None = None
 
-    def send(self, messages: Sequence[FromServer]) -> None:
+    @property
+    def stalled(self) -> bool:
+        """Does the client not read?"""
+        return self._stall is not None
+
+    def send(self, messages: Sequence[Item]) -> None:
         """Write the messages in one piece, or keep them until the client reads again."""
         if self._stall is not None:
             self._held += messages
@@ -58,9 +64,8 @@ class Outbox:
             self._stall.cancel()
             self._stall = None
 
-    def _write(self, messages: Sequence[FromServer]) -> None:
-        clock = self._clock()
-        self._socket.send_now([encode(message, clock) for message in messages])
+    def _write(self, messages: Sequence[Item]) -> None:
+        self._socket.send_now(self._frames(messages))
 
     async def _wait_out(self) -> None:
         while self._held:

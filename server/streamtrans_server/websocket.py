@@ -20,8 +20,9 @@ from websockets.protocol import Event, State
 
 from streamtrans_server.access import Account
 from streamtrans_server.admission import Lease
+from streamtrans_server.dialects import Dialect
+from streamtrans_server.dialects.dialect import Payload
 
-Payload = bytes | bytearray | memoryview
 Sink = Callable[[Opcode, Payload], None]
 
 
@@ -39,6 +40,7 @@ class Websocket(ServerConnection):
         self.on_made: Callable[[Websocket], None] | None = None
         self.on_gone: Callable[[Websocket], None] | None = None
         self.account: Account | None = None  # whose request it was
+        self.dialect: Dialect | None = None  # what is spoken over it
         self.lease: Lease | None = None  # the slot of a new session
         self.returning: tuple[str, int] | None = None  # token of a kept session, last event seen
         self._sink: Sink | None = None

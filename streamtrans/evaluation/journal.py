@@ -38,7 +38,7 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Add a record; when this returns, it is on disk."""
-        record = _finite(record)
+        record = finite(record)
         line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
         with self.path.open("ab") as file:
             file.write(line.encode())
@@ -47,10 +47,10 @@ class Journal:
         self.records[record["key"]] = record
 
 
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity; both are null there."""
+def finite(value: Any) -> Any:
+    """For JSON, which has no NaN and no infinity: both become null."""
     if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
+        return {name: finite(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from streamtrans.evaluation.delays import DelayError, Delays, check
+from streamtrans.evaluation.delays import DelayError, Delays, check, check_lengths, check_order
 from streamtrans.evaluation.token_delay import TEXT, Units, average_token_delay
 from streamtrans.evaluation.yaal import yaal
 
@@ -24,6 +24,7 @@ __all__ = [
     "corpus_latency",
     "differentiable_average_lagging",
     "length_adaptive_average_lagging",
+    "stream_laal",
     "wait_k_delays",
 ]
 
@@ -67,6 +68,20 @@ def length_adaptive_average_lagging(
     Equals AL unless the hypothesis is longer than its reference. Raises `DelayError` as AL does.
     """
     check(delays, source_length, reference_length)
+    return _lagging(delays, source_length, max(len(delays), reference_length or 0))
+
+
+def stream_laal(
+    delays: Sequence[float], source_length: float, reference_length: int | None = None
+) -> float:
+    """StreamLAAL of one sentence of a recording, Papi et al. 2024 (StreamAtt), section 4: LAAL of the words that
+    re-segmenting gave to it, with delays from the beginning of the sentence.
+
+    A word that was committed before its sentence began has a negative delay. Raises `DelayError` for an empty
+    hypothesis, for delays that are decreasing or not finite, and for a length that is not positive and finite.
+    """
+    check_lengths(source_length, reference_length)
+    check_order(delays)
     return _lagging(delays, source_length, max(len(delays), reference_length or 0))
 
 

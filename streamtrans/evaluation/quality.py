@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import zip_longest
+from typing import cast
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -34,22 +36,33 @@ class Quality:
     chrf_signature: str
 
 
-def score(hypotheses: Sequence[str], references: Sequence[str]) -> Quality:
+def score(hypotheses: Sequence[str], references: Sequence[str | Sequence[str]]) -> Quality:
     """Corpus BLEU (Papineni et al. 2002) and chrF (Popović 2015), sacreBLEU defaults (Post 2018).
 
     Line i of `hypotheses` translates the same source as line i of `references`, both detokenised
-    and in true case. An empty hypothesis counts, against the system.
+    and in true case; a line of references may be several, not everywhere as many. An empty
+    hypothesis counts, against the system.
 
     Raises `QualityError` if the numbers of lines differ (sacreBLEU would score the shorter part in
-    silence), if there are none, or if a single string stands where a sequence of lines belongs.
+    silence), if there are none, if a line has no reference, or if a single string stands where a
+    sequence of lines belongs.
     """
     _check(hypotheses, references)
+    streams = _streams(references)
     bleu, chrf = BLEU(), CHRF()
-    # One reference stream: sacreBLEU takes a list of streams, each as long as the hypotheses.
-    bleu_score = bleu.corpus_score(hypotheses, [references]).score
-    chrf_score = chrf.corpus_score(hypotheses, [references]).score
+    bleu_score = bleu.corpus_score(hypotheses, streams).score
+    chrf_score = chrf.corpus_score(hypotheses, streams).score
     # A signature knows the number of references only after scoring.
     return Quality(bleu_score, chrf_score, str(bleu.get_signature()), str(chrf.get_signature()))
+
+
+def _streams(references: Sequence[str | Sequence[str]]) -> list[list[str]]:
+    """As sacreBLEU takes them: the first reference of each line, the second, ...; None where there is none."""
+    lines = [[line] if isinstance(line, str) else list(line) for line in references]
+    if not all(lines):
+        raise QualityError("a line has no reference")
+    streams = [list(stream) for stream in zip_longest(*lines)]
+    return cast("list[list[str]]", streams)  # sacreBLEU's annotations do not know of None
 
 
 def require_comet() -> None:
@@ -84,7 +97,7 @@ def comet(
     return float(load_from_checkpoint(path).predict(lines, gpus=gpus).system_score)
 
 
-def _check(lines: Sequence[str], references: Sequence[str]) -> None:
+def _check(lines: Sequence[str], references: Sequence[str | Sequence[str]]) -> None:
     if isinstance(lines, str) or isinstance(references, str):
         raise QualityError("hypotheses and references are sequences of lines, not one string")
     if len(lines) != len(references):

@@ -1,14 +1,22 @@
 """How well speech was recognised: word and character error rate over a test set.
 
-It knows words. It does not know models or sound. Both rates are edits over the whole set by the length of all its
-references (not a mean of sentences), so long sentences count for more, and they may be over 1.
+Both rates are edits over the whole set by the length of all its references (not a mean of sentences), so long sentences
+count for more, and they may be over 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
 from torchaudio.functional import edit_distance
+
+from streamtrans.audio.features import HOP, LogMel
+from streamtrans.audio.pcm import Samples
+from streamtrans.models.ctc import CTCWords
+from streamtrans.models.recognizer import Recognizer, best
+from streamtrans.text.vocabulary import Vocabulary
 
 
 def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
@@ -19,6 +27,23 @@ def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> flo
 def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
     """As `word_error_rate` over characters, spaces between words among them."""
     return _rate([_spaced(r) for r in references], [_spaced(h) for h in hypotheses])
+
+
+@torch.inference_mode()
+def recognize(recognizer: Recognizer, vocabulary: Vocabulary, samples: Samples) -> str:
+    """What the recogniser alone writes of one utterance, (N,) samples of 16 kHz, in one pass: no detector, no segments.
+
+    As a stream it would write the same.
+    """
+    config, frames = recognizer.config, len(samples) // HOP
+    device, dtype = recognizer.place()
+    exact = torch.promote_types(dtype, torch.float32)  # no spectrum in half precision
+    behind = HOP * (frames + config.tail(frames)) - len(samples)
+    padded = torch.from_numpy(np.pad(samples, (0, max(0, behind)))).to(device, exact)[None]
+    mel = LogMel(config.mels).to(device, exact)(padded).to(dtype)
+    words = CTCWords(vocabulary, config, config.language)
+    heard = words.feed(best(recognizer(mel)[0]).tolist()) + words.flush()
+    return " ".join(word.text for word in heard)
 
 
 def _spaced(text: str) -> list[str]:

@@ -20,14 +20,15 @@ class SimulationError(RuntimeError):
 
 @dataclass
 class Translation:
-    """One sentence: what was READ and committed, and source words READ before each target word.
+    """What was READ and committed of one source, and how much of it had been taken in before each target word.
 
-    erased: target words that were shown and taken back later, for normalized erasure.
+    delays: in source words READ, or in ms of audio. erased: target words that were shown and taken back
+    later, for normalized erasure.
     """
 
     source: list[str] = field(default_factory=list)
     target: list[str] = field(default_factory=list)
-    delays: list[int] = field(default_factory=list)
+    delays: list[float] = field(default_factory=list)
     erased: int = 0
 
     @property
@@ -35,9 +36,11 @@ class Translation:
         """The hypothesis."""
         return " ".join(self.target)
 
-    def take(self, event: Event) -> None:
-        """Take in an event of the session, in order. Raises SimulationError for an Error, and for a target word whose
-        forerunner is missing."""
+    def take(self, event: Event, delay: float | None = None) -> None:
+        """Take in an event of the session, in order; delay: of a target word, else the source words READ before it.
+
+        Raises SimulationError for an Error, and for a target word whose forerunner is missing.
+        """
         if isinstance(event, Source):
             self.source.append(event.text)
         elif isinstance(event, Target):
@@ -46,7 +49,7 @@ class Translation:
             if event.index > len(self.target):
                 raise SimulationError(f"target word {len(self.target)} is missing")
             self.target.append(event.text)
-            self.delays.append(event.read)
+            self.delays.append(event.read if delay is None else delay)
         elif isinstance(event, Error):
             raise SimulationError(f"{event.code}: {event.text}")
 

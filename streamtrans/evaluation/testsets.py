@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from streamtrans.text.simplified import simplified
 
 FILES: dict[str, tuple[str, ...]] = {
     "tatoeba.en-fr": ("tatoeba.en-fr.test.tsv",),
     "europarl.en-fr": ("europarl.en-fr.test.tsv",),
     "multi30k.en-fr": ("multi30k/test_2016_flickr.en", "multi30k/test_2016_flickr.fr"),
     "multi30k.en-de": ("multi30k/test_2016_flickr.en", "multi30k/test_2016_flickr.de"),
+    "tatoeba.zh-en": ("tatoeba.en-zh.test.tsv",),
 }
+REFERENCE_FIRST = {"tatoeba.zh-en"}  # whose sources become Simplified
 
 
 class BitextError(ValueError):
@@ -57,12 +61,14 @@ def load(name: str, folder: Path, limit: int | None = None) -> Bitext:
     """A test set by a name of `FILES`, or by the path of a TSV file; the first `limit` pairs of it.
 
     A TSV file holds source TAB reference (further columns are ignored); a source that comes again is left out, so that
-    the first of several references counts. A pair of files is taken line by line. Raises BitextError.
+    the first of several references counts. A pair of files is taken line by line. Raises BitextError, and
+    SimplifiedMissing for Chinese.
     """
     if name in FILES:
         files = [folder / file for file in FILES[name]]
         source, _, target = name.rpartition(".")[2].partition("-")
-        bitext = Bitext(name, _pairs(*files), (source, target))
+        pairs = _simplified(*files) if name in REFERENCE_FIRST else _pairs(*files)
+        bitext = Bitext(name, pairs, (source, target))
     elif Path(name).is_file():
         bitext = Bitext(Path(name).stem, _pairs(Path(name)))
     else:
@@ -77,7 +83,7 @@ def load(name: str, folder: Path, limit: int | None = None) -> Bitext:
 
 def _pairs(source: Path, target: Path | None = None) -> tuple[tuple[str, str], ...]:
     if target is None:
-        return _columns(source)
+        return _first(_columns(source))
     sources, references = list(_lines(source)), list(_lines(target))
     if len(sources) != len(references):
         raise BitextError(
@@ -86,14 +92,23 @@ def _pairs(source: Path, target: Path | None = None) -> tuple[tuple[str, str], .
     return tuple(zip(sources, references, strict=True))
 
 
-def _columns(path: Path) -> tuple[tuple[str, str], ...]:
+def _simplified(path: Path) -> tuple[tuple[str, str], ...]:
+    return _first((simplified(source), reference) for reference, source in _columns(path))
+
+
+def _first(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     first: dict[str, str] = {}
+    for source, reference in pairs:
+        first.setdefault(source, reference)
+    return tuple(first.items())
+
+
+def _columns(path: Path) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(_lines(path), 1):
-        source, tab, rest = line.partition("\t")
+        left, tab, rest = line.partition("\t")
         if not tab:
             raise BitextError(f"{path}, line {number}: no TAB between source and reference")
-        first.setdefault(source, rest.partition("\t")[0])
-    return tuple(first.items())
+        yield left, rest.partition("\t")[0]
 
 
 def _lines(path: Path) -> Iterator[str]:

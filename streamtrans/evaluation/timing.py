@@ -6,7 +6,7 @@ what a session alone would have seen comes out: step i starts when its source is
     t_i = max(arrival_i, finish_{i-1}) + c_i,    c_i the measured seconds of the step.
 
 Computing while nobody speaks costs no lag, and a step that is late makes the next one late. Sessions of others and the
-network are not in it (`bench.lag` and `bench.load` have them).
+network are not in it (`bench.lag` and `streamtrans bench load` have them).
 """
 
 from __future__ import annotations
@@ -20,13 +20,22 @@ import numpy as np
 import torch
 
 from streamtrans.engine import Engine, Session
-from streamtrans.evaluation.delays import Delays
+from streamtrans.evaluation.delays import DelayError, Delays
 from streamtrans.evaluation.latency import Latency, corpus_latency
 from streamtrans.evaluation.simulate import SimulationError, Translation, require_free
 from streamtrans.messages import Command, End, Target, Text
+from streamtrans.text.source import words
 
 PACE = 3.0  # words a second, an English speaker's
 Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What arrives in one piece, and when: ms from the beginning of the source to the end of the piece."""
+
+    ms: float
+    commands: Sequence[Command]
 
 
 def now() -> float:
@@ -38,12 +47,14 @@ def now() -> float:
 
 @dataclass
 class Timing:
-    """One stream alone. Times in ms from its beginning; source_ms: how long the source goes on; compute_ms: all steps.
+    """One stream alone. Times in ms from its beginning; source_ms: how long the source goes on; compute_ms: all steps;
+    audio: delays of the translation are in ms of audio, not in words.
 
-    at: for each target word the arrival of the last source word READ before it, d_i; times: when it was out, t_i.
+    at: for each target word the arrival of the last piece of source before it, d_i; times: when it was out, t_i.
     """
 
     source_ms: float
+    audio: bool = False
     translation: Translation = field(default_factory=Translation)
     compute_ms: float = 0.0
     at: list[float] = field(default_factory=list)
@@ -53,6 +64,16 @@ class Timing:
     def lags(self) -> list[float]:
         """t_i - d_i for each target word: what computing adds."""
         return [out - at for out, at in zip(self.times, self.at, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """rtf: computing / source time; lag_p50 to lag_p99: ms that computing adds to a target word."""
+
+    rtf: float
+    lag_p50: float
+    lag_p95: float
+    lag_p99: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +111,32 @@ def time_sentences(
     return [time_stream(engine, stream, policy, clock) for stream in streams]
 
 
-def paced(sentence: str, pace: float) -> list[Text]:
-    """The words of a sentence, each with its arrival in ms."""
-    return [Text(f"{word} ", 1000 * j / pace) for j, word in enumerate(sentence.split(), start=1)]
+def paced(sentence: str, pace: float) -> list[Arrival]:
+    """The words of a sentence, each with its arrival; the end of the source comes with the last."""
+    arrivals = []
+    source = words(sentence)
+    for j, word in enumerate(source, start=1):
+        at = 1000 * j / pace
+        text = Text(f"{word} ", at)
+        arrivals.append(Arrival(at, [text, End()] if j == len(source) else [text]))
+    return arrivals
 
 
-def time_stream(engine: Engine, source: Sequence[Text], policy: str, clock: Clock = now) -> Timing:
-    """Drive one session through its source; `Text.at` is the arrival. Raises PolicyError, SimulationError."""
-    timing = Timing(source[-1].at or 0.0 if source else 0.0)
-    session = engine.open(policy)
+def time_stream(
+    engine: Engine,
+    source: Sequence[Arrival],
+    policy: str,
+    clock: Clock = now,
+    rate: int | None = None,
+) -> Timing:
+    """Drive one session through its source; rate: samples a second, of audio. Raises PolicyError, SessionError,
+    SimulationError."""
+    timing = Timing(source[-1].ms if source else 0.0, rate is not None)
+    session = engine.open(policy) if rate is None else engine.open(policy, rate=rate)
     finish = 0.0
     try:
-        for number, text in enumerate(source, start=1):
-            commands: list[Command] = [text, End()] if number == len(source) else [text]
-            finish = _advance(engine, session, commands, max(text.at or 0.0, finish), timing, clock)
+        for arrival in source:
+            finish = _advance(engine, session, arrival, finish, timing, clock)
     finally:
         engine.close(session)
     return timing
@@ -112,14 +145,17 @@ def time_stream(engine: Engine, source: Sequence[Text], policy: str, clock: Cloc
 def _advance(
     engine: Engine,
     session: Session,
-    commands: Sequence[Command],
-    start: float,
+    arrival: Arrival,
+    free: float,
     timing: Timing,
     clock: Clock,
 ) -> float:
-    """Feed and run until there is nothing to do; `start` and the result in ms of the stream."""
+    """Feed and run until there is nothing to do; `free` is when the work before is finished, the result when this is,
+    in ms of the stream.
+    """
+    start = max(arrival.ms, free)
     began = clock()
-    for command in commands:
+    for command in arrival.commands:
         engine.feed(session, command)
     while engine.ready:
         events = engine.tick()
@@ -127,9 +163,9 @@ def _advance(
         for owner, event in events:
             if owner is not session:
                 raise SimulationError("the engine serves somebody else")
-            timing.translation.take(event)
+            timing.translation.take(event, arrival.ms if timing.audio else None)
             if isinstance(event, Target):
-                timing.at.append(event.at)
+                timing.at.append(arrival.ms)
                 timing.times.append(finish)
     work = 1000 * (clock() - began)
     timing.compute_ms += work
@@ -148,10 +184,21 @@ def summarise(timings: Sequence[Timing], reference_lengths: Sequence[int], pace:
         )
         for t, length in zip(timings, reference_lengths, strict=True)
     )
+    cost = cost_of(timings)
+    return Timed(
+        len(timings), _scaled(latency, ms), cost.rtf, cost.lag_p50, cost.lag_p95, cost.lag_p99
+    )
+
+
+def cost_of(timings: Sequence[Timing]) -> Cost:
+    """Over all streams and words. Raises DelayError if there are no words."""
     lags = list(chain.from_iterable(t.lags for t in timings))
+    if not lags:
+        raise DelayError("no stream that was timed has target words")
     p50, p95, p99 = (float(p) for p in np.percentile(lags, (50, 95, 99)))
-    rtf = sum(t.compute_ms for t in timings) / sum(t.source_ms for t in timings)
-    return Timed(len(timings), _scaled(latency, ms), rtf, p50, p95, p99)
+    return Cost(
+        sum(t.compute_ms for t in timings) / sum(t.source_ms for t in timings), p50, p95, p99
+    )
 
 
 def _scaled(words: Latency, ms: float) -> Latency:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese characters, for use in [ ]
 _SIGNS = str.maketrans(
     {"’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"}
     | {"\u2010": "-", "\u2011": "-"}  # hyphen, no-break hyphen

@@ -1,5 +1,7 @@
 """Source text as it is typed or piped, cut into words to READ and into segments.
 
+A word is what stands between white space. A Chinese character is a word by itself, READ as soon as it is there; so are
+the full-width stops behind it, with the closing quotes and brackets that follow them.
 It knows characters and sentence ends. It does not know pieces (it is told how many a word has), sessions or policies.
 """
 
@@ -8,14 +10,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-SENTENCE_END = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
-CLAUSE_END = re.compile(r"""[,;:—–-]["'”’»)\]]*$""")
+from streamtrans.text.normalize import HAN
+
+_CLOSING = "\"'”’»)]」』）】》〉"
+_CLOSED = f"[{re.escape(_CLOSING)}]*"
+SENTENCE_END = re.compile(f"[.!?…。！？｡]{_CLOSED}$")
+CLAUSE_END = re.compile(f"[,;:—–，、；：-]{_CLOSED}$")
 INITIAL = re.compile(r"""^["'“‘«(\[]*(?:[A-Za-z]\.)+$""")
 ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof st jr sr messrs vs etc e.g i.e cf nos vol pp fig approx dept est inc ltd co corp gen col"
     " capt lt sgt rev hon gov sen rep pres jan feb mar apr jun jul aug sep sept oct nov dec".split()
 )
 LONGEST_WORD = 256  # characters without white space that are waited for
+_STOPS = "。！？，、；：｡"  # full width: those of other languages may stand within a word
+WORD = re.compile(rf"[{HAN}]|[{_STOPS}]+{_CLOSED}|[^\s{HAN}{_STOPS}]+")
+_WHOLE = re.compile(rf"[\s{HAN}]")
 BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*")
 
 
@@ -23,10 +32,15 @@ def ends_sentence(word: str) -> bool:
     """Does a sentence end with this word? Abbreviations and initials do not end one."""
     if not SENTENCE_END.search(word):
         return False
-    bare = word.rstrip("\"'”’»)]")
+    bare = word.rstrip(_CLOSING)
     if not bare.endswith("."):
         return True
     return bare.strip("\"'“‘«([.").lower() not in ABBREVIATIONS and not INITIAL.match(bare)
+
+
+def words(line: str) -> list[str]:
+    """The words of a whole line."""
+    return WORD.findall(line)
 
 
 class Words:
@@ -37,11 +51,13 @@ class Words:
         self._blank = False  # a blank line came last: however long it grows, it is one
 
     def feed(self, text: str) -> list[str | None]:
-        """The words this text completes. What follows the last white space waits."""
+        """The words this text completes. The last one waits, if more signs could still belong to it."""
         text = self.half + text
         whole = len(text)
-        while whole and not text[whole - 1].isspace():
+        while whole and not _WHOLE.match(text[whole - 1]):
             whole -= 1
+        for last in WORD.finditer(text, whole):
+            whole = last.start()
         if len(text) - whole > LONGEST_WORD:
             whole = len(text)
         self.half = text[whole:]
@@ -55,15 +71,15 @@ class Words:
         return self._split(text)
 
     def _split(self, text: str) -> list[str | None]:
-        words: list[str | None] = []
+        found: list[str | None] = []
         for number, paragraph in enumerate(BLANK_LINE.split(text)):
             if number and not self._blank:
-                words.append(None)
+                found.append(None)
                 self._blank = True
-            if some := paragraph.split():
-                words += some
+            if some := words(paragraph):
+                found += some
                 self._blank = False
-        return words
+        return found
 
 
 @dataclass

@@ -2,19 +2,24 @@
 
 The mark at the end (not at the beginning, sentencepiece's default) lets a decoder know that a word is whole when it
 writes its last piece; with the mark at the beginning it would know one WRITE, and so one READ, later.
+A Chinese character is a word, and with its mark one piece: sentencepiece would keep each of them a second time, bare.
 It knows pieces and words, and nothing of READ, WRITE or tensors.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import sentencepiece
 
-from streamtrans.text.normalize import normalize
+from streamtrans.text.normalize import HAN, normalize
 
 MARK = "\u2581"
+_HAN = re.compile(rf"[{HAN}]")
 
 
 class VocabularyError(ValueError):
@@ -49,12 +54,19 @@ class Vocabulary:
     def train(
         cls, lines: Iterable[str], size: int, path: Path, byte_fallback: bool = True
     ) -> Vocabulary:
-        """Learn `size` pieces from text, write them to `path` and load them.
+        """Learn `size` pieces from lines of words, write them to `path` and load them.
 
-        byte_fallback: 256 of them are single bytes, so that nothing is unknown.
+        byte_fallback: 256 of them are single bytes, so that nothing is unknown. Each Chinese character in the lines is
+        a piece; with some there, the pieces may be fewer than `size`. Raises RuntimeError if `size` is too small.
         """
+        lines = list(lines)
+        characters = Counter(chain.from_iterable(map(_HAN.findall, lines))).most_common()
+        filling = [". ."] if characters else []  # the trainer fails where nothing is left to learn
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(lines),
+            sentence_iterator=iter(lines + filling),
+            user_defined_symbols=[character + MARK for character, _ in characters],
+            hard_vocab_limit=not characters,
+            required_chars="".join(filling).replace(" ", ""),
             model_prefix=str(path.with_suffix("")),
             vocab_size=size,
             model_type="unigram",

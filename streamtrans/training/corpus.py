@@ -6,9 +6,10 @@ It knows files and ids. It does not know k, models or optimizers.
 from __future__ import annotations
 
 import lzma
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -17,9 +18,13 @@ import torch
 from torch import Tensor
 
 from streamtrans.models.config import ConfigError
-from streamtrans.text.normalize import glue, normalize
+from streamtrans.text.normalize import HAN, glue, normalize
+from streamtrans.text.simplified import simplified
+from streamtrans.text.source import words
 from streamtrans.text.vocabulary import Vocabulary
 from streamtrans.training.recipe import RECIPES, Corpus
+
+_HAN = re.compile(rf"[{HAN}]")
 
 
 def _open(path: Path) -> IO[str]:
@@ -31,24 +36,58 @@ def _open(path: Path) -> IO[str]:
 def plain(source: str, target: str) -> tuple[str, str]:
     """A pair without final punctuation, the source without capitals, the target without its initial one.
 
-    The initial of the target stays if the source has the same word (a name).
+    The initial of the target stays if the source has the same word (a name). A Chinese source loses all punctuation and
+    the target keeps its own: Chinese has no capitals, and a translation may well have what its source only means.
     """
+    if _HAN.search(source):
+        return " ".join(w for w in source.lower().split() if bare(w)), target
     name = target.split()[0] in source.split()
     source, target = source.rstrip(".!?").lower(), target.rstrip(" .!?")
     return source, target if name else target[:1].lower() + target[1:]
 
 
 def read_pairs(folder: Path, corpus: Corpus) -> list[tuple[str, str]]:
-    """Normalised, distinct pairs; pairs that are too long or of very unlike length are left out."""
+    """Normalised, distinct pairs, the words of a source between blanks; pairs that are too long or of very unlike
+    length are left out. Raises ConfigError, SimplifiedMissing.
+    """
+    others = [replace(corpus, path=path) for path in corpus.without]
+    held_out = {bare(source) for other in others for source, _ in _normalised(folder, other)}
+    kept = dict.fromkeys(p for p in _normalised(folder, corpus) if bare(p[0]) not in held_out)
     pairs: dict[tuple[str, str], None] = {}
-    for source, target in _lines(folder, corpus):
-        source, target = (" ".join(glue(normalize(x)).split()) for x in (source, target))
+    for source, target in _joined(list(kept), corpus.joined):
         if corpus.plain and target:
             source, target = plain(source, target)
         m, n = len(source.split()), len(target.split())
         if 0 < m <= corpus.words and 0 < n <= 2 * m + 5 and m <= 2 * n + 5:
             pairs[source, target] = None
     return list(pairs)
+
+
+def bare(text: str) -> str:
+    """Its letters and digits alone: what two spellings of one sentence share."""
+    return "".join(filter(str.isalnum, text.lower()))
+
+
+def _normalised(folder: Path, corpus: Corpus) -> Iterator[tuple[str, str]]:
+    for source, target in _lines(folder, corpus):
+        if corpus.swap:
+            source, target = target, source
+        if corpus.simplified:
+            source = simplified(source)
+        source, target = (glue(normalize(text)) for text in (source, target))
+        yield " ".join(words(source)), " ".join(target.split())
+
+
+def _joined(pairs: list[tuple[str, str]], count: int) -> list[tuple[str, str]]:
+    """So many pairs, drawn from all of them, are one; each pair is in one of these. What is left over is left out."""
+    if count == 1:
+        return pairs
+    order = np.random.default_rng(count).permutation(len(pairs))
+    groups = order[: len(pairs) // count * count].reshape(-1, count)
+    return [
+        (" ".join(pairs[i][0] for i in group), " ".join(pairs[i][1] for i in group))
+        for group in groups
+    ]
 
 
 def _lines(folder: Path, corpus: Corpus) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,9 @@ class Corpus:
     `target`, a file of sources and one of their targets, line by line.
 
     A path that is not there is looked for beside the shipped recipes. repeat: how often an epoch holds it. words: the
-    longest source kept. plain: as people type and recognisers write, without capitals and final punctuation.
+    longest source kept. plain: as people type and recognisers write, without capitals and final punctuation. swap:
+    target TAB source. simplified: Chinese sources in Simplified characters. without: other such files, whose sources
+    are left out here, however they are punctuated. joined: so many pairs become one, as long texts have them.
     """
 
     path: str
@@ -31,6 +33,14 @@ class Corpus:
     repeat: int = 1
     words: int = 60
     plain: bool = False
+    swap: bool = False
+    simplified: bool = False
+    without: tuple[str, ...] = ()
+    joined: int = 1
+
+    def __post_init__(self) -> None:
+        if self.joined < 1:
+            raise ConfigError("joined must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,8 @@ class Speech:
     synthesis, or `recordings`, a manifest.tsv with the columns path, seconds, text and, it may be, speaker.
 
     share: of the steps that are of this kind, relative to the others. words, seconds: the longest kept. held_out:
-    every n-th speaker of the recordings is for dev alone, and a dev corpus with the same number holds just those.
+    every n-th speaker of the recordings is for dev alone, and a dev corpus with the same number holds just those;
+    recordings without speakers count each as one. swap, without: of text, as in `Corpus`.
     """
 
     text: str = ""
@@ -113,6 +124,8 @@ class Speech:
     words: int = 40
     seconds: float = 20.0
     held_out: int = 0
+    swap: bool = False
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if bool(self.text) == bool(self.recordings):

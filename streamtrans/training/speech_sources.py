@@ -21,6 +21,7 @@ from streamtrans.training.corpus import read_pairs
 from streamtrans.training.recipe import Corpus, Speech
 from streamtrans.training.synthesis import (
     ACCENTS,
+    MISREAD,
     VARIANTS,
     SynthesisError,
     Synthesizer,
@@ -29,7 +30,8 @@ from streamtrans.training.synthesis import (
 )
 from streamtrans.training.transcript import spoken, transcript
 
-LETTER, PAUSE = 0.062, 0.35  # s: a sentence lasts about so long a letter, and so much more
+# s: a sentence lasts about so long a letter of its transcript, and so much more
+LENGTHS = {"en": (0.062, 0.35), "zh": (0.111, 0.05)}
 
 
 class Source(Protocol):
@@ -55,15 +57,22 @@ class SpokenText:
     def __init__(self, texts: Sequence[str], language: str, held_out: bool = False) -> None:
         self._texts, self._language, self._held_out = texts, language, held_out
         self.transcripts = [transcript(text, language) for text in texts]
-        self.seconds = np.array([PAUSE + LETTER * len(t) for t in self.transcripts])
+        letter, more = LENGTHS.get(language, LENGTHS["en"])
+        self.seconds = np.array([more + letter * len(t) for t in self.transcripts])
 
     @classmethod
     def read(
         cls, folder: Path, corpus: Speech, language: str, held_out: bool = False
     ) -> SpokenText:
         """The sources of a file of pairs, each once. Raises ConfigError."""
-        pairs = read_pairs(folder, Corpus(corpus.text, words=corpus.words))
-        texts = {spoken(source, language): None for source, _ in pairs}
+        text = Corpus(
+            corpus.text,
+            words=corpus.words,
+            swap=corpus.swap,
+            simplified=language == "zh",
+            without=corpus.without,
+        )
+        texts = {_sayable(source, language): None for source, _ in read_pairs(folder, text)}
         texts.pop(None, None)
         return cls([text for text in texts if text], language, held_out)
 
@@ -134,6 +143,13 @@ def plain_voices(language: str, count: int) -> list[Voice]:
     """Some voices of the first accent, far apart in the list, at their own rate and pitch."""
     some = [VARIANTS[i * len(VARIANTS) // count] for i in range(count)]
     return [Voice(f"{ACCENTS[language][0]}+{variant}") for variant in some]
+
+
+def _sayable(source: str, language: str) -> str | None:
+    """As it is spoken; None if it cannot be, or would be misread."""
+    if language == "zh":
+        source = source.replace(" ", "")  # espeak-ng reads words, of one character or several
+    return None if MISREAD.search(source) else spoken(source, language)
 
 
 @cache

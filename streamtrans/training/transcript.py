@@ -3,8 +3,8 @@
 A transcript is lower-case words, with apostrophes within them and nothing else: "don't", "o'clock", "twenty five".
 Case and punctuation cannot be heard; the text model was trained on such lines beside the printed ones. Numbers are
 spelt out, by num2words (extra `speech-training`), before a sentence is spoken, so that both spellings have the same
-words. Chinese transcripts are characters, each a word. A text with anything that this file cannot spell is left out:
-corpora have enough others.
+words. Chinese transcripts are characters, each a word. A text with anything that this file cannot spell (in Chinese
+digits and letters, too) is left out: corpora have enough others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from streamtrans.text.normalize import normalize
+from streamtrans.text.normalize import HAN, normalize
 
 _MONEY = {"$": "dollars", "€": "euros", "£": "pounds"}
 _AMOUNT = r"(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?"
@@ -27,7 +27,7 @@ _SIGNS = re.compile(
     r"[^\W\d_]\.[^\W\d_]|[\d@#&%*+=<>|~^\\/_$€£°§]"
 )  # "u.s." and all that is no word
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
-_HAN = re.compile(r"[\u3400-\u9fff]")
+_HAN = re.compile(rf"[{HAN}]")
 
 
 def spoken(text: str, language: str) -> str | None:
@@ -36,6 +36,8 @@ def spoken(text: str, language: str) -> str | None:
     if language == "en":
         text = _NUMBERS.sub(_spelt, text)
     if _SIGNS.search(text) or not transcript(text, language):
+        return None
+    if language == "zh" and any(c.isalpha() for c in _HAN.sub("", text)):
         return None
     return text
 

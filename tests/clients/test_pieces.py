@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scripted_server import in_loop
+from streamtrans_clients import source_words
 from streamtrans_clients.pieces import PIECE, at_once, paced, typed
 from streamtrans_clients.word_clock import WordClock
+
+from streamtrans.text import source
+from streamtrans.text.source import Words
 
 
 class Clock:
@@ -44,6 +48,33 @@ async def test_words_keep_their_white_space_and_come_on_an_absolute_schedule() -
         if piece.startswith("two"):
             clock.now += 0.9
     assert times == [("\n ", 0), ("one  ", 0), ("two\n\n", 0.5), ("three ", 1.4), ("four", 1.5)]
+
+
+@in_loop
+async def test_chinese_comes_by_characters() -> None:
+    pieces = [piece async for piece in paced("天气好。\nTom来", 1e6)]
+    assert pieces == ["天", "气", "好", "。\n", "Tom", "来"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(alphabet="a3中文。，” \n", max_size=6), max_size=12))
+@example(["中", "。", "”文a"])
+def test_the_clock_counts_words_as_the_engine_does(pieces: list[str]) -> None:
+    """Also when each went out: with what shows that it is whole."""
+    clock, typed, times = WordClock(), Words(), []
+    for now, piece in enumerate(pieces):
+        clock.sent(piece, now)
+        times += [now for word in typed.feed(piece) if word]
+    clock.cut(len(pieces))
+    times += [len(pieces) for word in typed.flush() if word]
+    assert clock._times == times
+
+
+def test_a_word_is_to_clients_what_it_is_to_the_engine() -> None:
+    assert source_words.WORD == source.WORD
+    text = "他说：“Tom 3点来。”Go on.我走了！"
+    assert source_words.sentence(source.words(text)) == "他说：“Tom 3点来。” Go on.我走了！"
+    assert source_words.sentence(["Go", "on."]) == "Go on."
 
 
 @in_loop

@@ -33,6 +33,20 @@ def test_scores_are_those_of_sacrebleu() -> None:
     assert 50 < quality.chrf < 95
 
 
+def test_several_references_and_not_everywhere_as_many() -> None:
+    """As sacreBLEU has it with streams; the signature says that their number varies."""
+    more = [[r] for r in REFERENCES]
+    more[1].append("In Paris it rained for three days.")
+    quality = score(HYPOTHESES, more)
+    streams = [REFERENCES, [None, more[1][1], None]]
+    assert quality.bleu == sacrebleu.corpus_bleu(HYPOTHESES, streams).score
+    assert quality.chrf == sacrebleu.corpus_chrf(HYPOTHESES, streams).score
+    assert quality.bleu > score(HYPOTHESES, REFERENCES).bleu + 5
+    assert "nrefs:var" in quality.bleu_signature
+    with pytest.raises(QualityError, match="no reference"):
+        score(HYPOTHESES, [*REFERENCES[:2], []])
+
+
 def test_signatures_state_the_defaults() -> None:
     """A changed default, or a signature taken before scoring (`nrefs:?`), would show here."""
     quality = score(HYPOTHESES, REFERENCES)

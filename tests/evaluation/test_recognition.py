@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import fakes
+import numpy as np
 import pytest
 
-from streamtrans.evaluation.recognition import character_error_rate, word_error_rate
+from streamtrans.evaluation.recognition import (
+    character_error_rate,
+    recognize,
+    word_error_rate,
+)
+from streamtrans.messages import Audio, End, Source
 
 
 @pytest.mark.parametrize(
@@ -35,3 +42,16 @@ def test_what_has_no_rate_is_said() -> None:
         word_error_rate([" "], ["a"])
     with pytest.raises(ValueError, match="zip"):
         word_error_rate(["a", "b"], ["a"])
+
+
+def test_the_recogniser_alone_writes_what_a_session_hears() -> None:
+    """Of a segment that is known to end where its sound does; of next to no sound, nothing breaks."""
+    engine = fakes.hearing_engine()
+    sound = fakes.noise(1.92, 7)  # whole frames of the detector
+    session = engine.open("wait-1", rate=16_000)
+    events = fakes.speak(engine, session, Audio(fakes.pcm(sound)), End())
+    words = [event.text for event in events if isinstance(event, Source)]
+    sent = np.frombuffer(fakes.pcm(sound), "<i2").astype(np.float32) / 32768
+    parts = fakes.recognizer(), fakes.spoken_vocabulary()
+    assert len(words) > 3 and recognize(*parts, sent) == " ".join(words)
+    assert isinstance(recognize(*parts, sent[:100]), str)

@@ -53,6 +53,16 @@ def test_the_shipped_excerpts_load() -> None:
     assert bitext.sources[0] == "You're too suspicious about everything." and len(bitext.pairs) == 3
 
 
+def test_chinese_sources_are_simplified_and_come_second_in_their_file(tmp_path: Path) -> None:
+    """The first reference of a source counts, whatever the script of its copies."""
+    pytest.importorskip("opencc", reason="the extra chinese is not installed")
+    lines = "It's cold.\t天氣冷。\nThe weather is cold.\t天气冷。\nHi!\t你好！\n"
+    (tmp_path / "tatoeba.en-zh.test.tsv").write_text(lines, encoding="utf-8")
+    bitext = load("tatoeba.zh-en", tmp_path)
+    assert bitext.pairs == (("天气冷。", "It's cold."), ("你好！", "Hi!"))
+    assert bitext.languages == ("zh", "en")
+
+
 def test_a_digest_is_of_the_pairs_that_count(folder: Path) -> None:
     whole = load("tatoeba.en-fr", folder)
     assert whole.by_length().digest == whole.digest

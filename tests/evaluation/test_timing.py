@@ -151,3 +151,12 @@ def test_what_cannot_be_meant_is_named_and_leaves_no_session_open() -> None:
     engine.open("wait-1")
     with pytest.raises(SimulationError, match="1 sessions"):
         time_sentences(engine, SENTENCES, "wait-1")
+
+
+def test_chinese_comes_character_by_character() -> None:
+    assert [(t.text, t.at) for t in paced("天气好。", 4)] == [
+        ("天 ", 250),
+        ("气 ", 500),
+        ("好 ", 750),
+        ("。 ", 1000),
+    ]

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamtrans.text.source import LONGEST_WORD, Segmenter, Words, ends_sentence
+from streamtrans.text.source import CLAUSE_END, LONGEST_WORD, Segmenter, Words, ends_sentence, words
 
-TEXT = st.text(st.sampled_from("ab.é中 \n\t\r\u00a0\u3000"), max_size=40)
+TEXT = st.text(st.sampled_from("ab.é \n\t\r\u00a0\u3000"), max_size=40)
+CHINESE = st.text(st.sampled_from("a3.中文。？，”」“ \n\u3000"), max_size=40)
 
 
 def cut(text: str, places: list[int]) -> list[str]:
@@ -17,16 +18,17 @@ def cut(text: str, places: list[int]) -> list[str]:
 
 
 def read(parts: list[str]) -> list[str | None]:
-    words = Words()
-    found = [word for part in parts for word in words.feed(part)]
-    return found + words.flush()
+    typed = Words()
+    found = [word for part in parts for word in typed.feed(part)]
+    return found + typed.flush()
 
 
 @settings(max_examples=400, deadline=None)
-@given(TEXT, st.lists(st.integers(0, 100), max_size=8))
+@given(TEXT | CHINESE, st.lists(st.integers(0, 100), max_size=8))
 @example("a\n\n\nb", [3])
 @example("a\n \nb", [2, 3])
 @example("a\r\n\r\nb", [2, 3, 4])
+@example("中。”文", [2])
 def test_any_cutting_gives_the_same_words_and_blank_lines(text: str, places: list[int]) -> None:
     """A blank line that arrived in three parts was two blank lines."""
     assert read(cut(text, places)) == read([text])
@@ -45,31 +47,82 @@ def test_blank_lines_end_segments() -> None:
 
 
 def test_a_word_waits_for_its_end() -> None:
-    words = Words()
-    assert words.feed("I am hun") == ["I", "am"]
-    assert words.feed("gry") == []
-    assert words.feed(" now") == ["hungry"]
-    assert words.flush() == ["now"]
-    assert words.flush() == []
+    typed = Words()
+    assert typed.feed("I am hun") == ["I", "am"]
+    assert typed.feed("gry") == []
+    assert typed.feed(" now") == ["hungry"]
+    assert typed.flush() == ["now"]
+    assert typed.flush() == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(CHINESE)
+def test_no_sign_of_chinese_is_lost(text: str) -> None:
+    assert "".join(words(text)) == "".join(text.split())
+
+
+def test_a_chinese_character_is_a_word_and_does_not_wait() -> None:
+    """Its sentence's end waits for what may close behind it: a quote that came with the next sentence began it."""
+    typed = Words()
+    assert typed.feed("今") == ["今"]
+    assert typed.feed("天很好") == ["天", "很", "好"]
+    assert typed.feed("。") == typed.feed("”") == []
+    assert typed.feed("我") == ["。”", "我"]
+    assert typed.feed("叫Tom") == ["叫"]
+    assert typed.feed("，") == ["Tom"]
+    assert typed.flush() == ["，"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("今天天气很好。", "今 天 天 气 很 好 。"),
+        ("他说：“好。”我走了！", "他 说 ： “ 好 。” 我 走 了 ！"),
+        ("iPhone手机，3点。4点", "iPhone 手 机 ， 3 点 。 4 点"),
+        ("《红楼梦》是书?是。", "《 红 楼 梦 》 是 书 ? 是 。"),
+        ("二〇二六年，𠮷野家", "二 〇 二 六 年 ， 𠮷 野 家"),
+        ("It’s “so…” (3,000).", "It’s “so…” (3,000)."),
+    ],
+)
+def test_words_of_chinese_and_of_others(text: str, expected: str) -> None:
+    assert words(text) == expected.split()
+
+
+@pytest.mark.parametrize("word", ["，", "、", "；", "：", "，”"])
+def test_a_full_width_comma_ends_a_clause(word: str) -> None:
+    assert CLAUSE_END.search(word) and not ends_sentence(word)
 
 
 def test_text_without_white_space_does_not_wait_for_ever() -> None:
     """Anyone can send a gigabyte without a space; after LONGEST_WORD signs it is taken as it came,
     and this is the one case in which the cutting of the text shows in the words.
     """
-    words = Words()
+    typed = Words()
     found = []
     for _ in range(100):
-        found += words.feed("x" * 50)
-        assert len(words.half) <= LONGEST_WORD
-    found += words.flush()
+        found += typed.feed("x" * 50)
+        assert len(typed.half) <= LONGEST_WORD
+    found += typed.flush()
     assert "".join(word for word in found if word) == "x" * 5000
     assert read(["x" * LONGEST_WORD]) == ["x" * LONGEST_WORD]
 
 
 @pytest.mark.parametrize(
     "word",
-    ["mat.", "mat!", "mat?", "what?!", "so...", "so…", 'mat."', "mat.”", "mat.’", "(mat.)", "mat!»"]
+    ["。", "。”", "？」", "！）", "?", "……"]
+    + [
+        "mat.",
+        "mat!",
+        "mat?",
+        "what?!",
+        "so...",
+        "so…",
+        'mat."',
+        "mat.”",
+        "mat.’",
+        "(mat.)",
+        "mat!»",
+    ]
     + [
         "3.",
         "1984.",

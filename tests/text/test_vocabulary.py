@@ -116,3 +116,21 @@ def test_a_damaged_file_is_a_named_error(tmp_path: Path, damage: bytes) -> None:
         Vocabulary.load(tmp_path / "vocabulary.model")
     with pytest.raises(OSError):
         Vocabulary.load(tmp_path / "none.model")
+
+
+@pytest.mark.parametrize(("english", "size"), [(True, 330), (False, 60)])
+def test_a_chinese_character_is_one_piece_with_its_mark(
+    english: bool, size: int, tmp_path: Path
+) -> None:
+    """sentencepiece keeps every single sign and gave half of the pieces to characters without a mark, never written."""
+    lines = ["今 天 天 气 很 好", "我 很 好", "龘"] + (["the weather is nice."] * 5) * english
+    vocabulary = Vocabulary.train(lines, size, tmp_path / "zh.model", byte_fallback=english)
+    (tmp_path / "zh.model").unlink()
+    han = [vocabulary._pieces.id_to_piece(i) for i in range(vocabulary.size)]
+    han = [piece for piece in han if piece[0] >= "\u4e00"]
+    assert sorted(han) == sorted(character + MARK for character in set("今天气很好我龘"))
+    pieces = vocabulary.encode("今 天 龘 好")
+    assert len(pieces) == 4 and all(vocabulary.ends_word[piece] for piece in pieces)
+    assert vocabulary.decode(pieces) == "今 天 龘 好"
+    assert pieces == [vocabulary.encode(character)[0] for character in "今天龘好"]
+    assert vocabulary.size <= size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -187,3 +188,59 @@ def test_a_missing_half_of_a_corpus_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.fr").write_bytes(b"\xff\xfe\n")
     with pytest.raises(ConfigError, match="a.en: .*decode"):
         read_pairs(tmp_path, Corpus("a.en", target="a.fr"))
+
+
+CHINESE = Corpus("zh.tsv", swap=True, simplified=True)
+
+
+@pytest.fixture
+def chinese(tmp_path: Path) -> Path:
+    pytest.importorskip("opencc", reason="the extra chinese is not installed")
+    write(
+        tmp_path,
+        "zh.tsv",
+        "It's nice.\t天氣很好。\tCC BY",
+        "It's nice.\t天气很好。",
+        "Tom's here, at 3.\tTom ３點来了，對吧？",
+        "Go!\t走！",
+        "\t空",
+    )
+    write(tmp_path, "dev.tsv", "Leave.\t走")
+    return tmp_path
+
+
+def test_chinese_is_simplified_swapped_distinct_and_cut_into_words(chinese: Path) -> None:
+    assert read_pairs(chinese, CHINESE) == [
+        ("天 气 很 好 。", "It's nice."),
+        ("Tom ３ 点 来 了 ， 对 吧 ？", "Tom's here, at 3."),
+        ("走 ！", "Go!"),
+    ]
+
+
+def test_plain_chinese_is_as_a_recogniser_writes_it(chinese: Path) -> None:
+    """No marks; the English keeps its own, as nobody can lower the first letter of "I" or "Mary"."""
+    pairs = read_pairs(chinese, replace(CHINESE, plain=True))
+    assert pairs[:2] == [
+        ("天 气 很 好", "It's nice."),
+        ("tom ３ 点 来 了 对 吧", "Tom's here, at 3."),
+    ]
+
+
+def test_sources_of_other_files_are_left_out_however_they_are_punctuated(chinese: Path) -> None:
+    """A test sentence in the other script or with another stop would have been trained on."""
+    sources = [s for s, _ in read_pairs(chinese, replace(CHINESE, without=("dev.tsv",)))]
+    assert sources == ["天 气 很 好 。", "Tom ３ 点 来 了 ， 对 吧 ？"]
+    with pytest.raises(ConfigError, match=r"none\.tsv"):
+        read_pairs(chinese, replace(CHINESE, without=("none.tsv",)))
+
+
+def test_pairs_are_joined_each_once(tmp_path: Path) -> None:
+    lines = [f"a{i} b{i}\tc{i}." for i in range(7)]
+    write(tmp_path, "a.tsv", *lines)
+    pairs = read_pairs(tmp_path, Corpus("a.tsv", joined=3))
+    assert pairs == read_pairs(tmp_path, Corpus("a.tsv", joined=3)) and len(pairs) == 2
+    firsts = [word[1:] for source, _ in pairs for word in source.split()[::2]]
+    targets = [word[1:-1] for _, target in pairs for word in target.split()]
+    assert firsts == targets and len(set(firsts)) == 6
+    with pytest.raises(ConfigError, match="joined"):
+        Corpus("a.tsv", joined=0)

@@ -52,4 +52,10 @@ def test_what_cannot_be_spelt_is_left_out(text: str) -> None:
 def test_chinese_characters_are_words() -> None:
     assert spoken("今天天气很好。", "zh") == "今天天气很好。"
     assert transcript("今天天气很好。", "zh") == "今 天 天 气 很 好"
-    assert spoken("设定29度", "zh") is None
+    assert transcript("二〇二六年", "zh") == "二 〇 二 六 年"
+
+
+@pytest.mark.parametrize("text", ["设定29度", "汤姆叫Tom。", "。", "かな和汉字"])
+def test_chinese_with_anything_else_in_it_is_left_out(text: str) -> None:
+    """A name in letters is heard, but a transcript of characters had nothing for it."""
+    assert spoken(text, "zh") is None
