@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamtrans import cli_bench
+from streamtrans import cli_bench, cli_live
 from streamtrans.cli_evaluate import evaluate
 from streamtrans.options import (
     DEVICE,
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(cli_bench.app, name="bench")
-app.command()(evaluate)
+for command in (cli_live.text, cli_live.audio, cli_live.mic, cli_live.demo, evaluate):
+    app.command()(command)
 
 
 @app.command()
@@ -117,93 +118,6 @@ class _Line:
         sys.stdout.write("\n")
         sys.stdout.flush()
         self.words = 0
-
-
-@app.command()
-@named_errors
-def text(
-    file: Annotated[str, typer.Argument(help="A text file, or - for standard input.")],
-    url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8765/v1/translate",
-    policy: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
-    source: Annotated[str, typer.Option(help="Source language.")] = "en",
-    target: Annotated[str, typer.Option(help="Target language.")] = "fr",
-    pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,
-    fast: Annotated[bool, typer.Option(help="As fast as the server reads.")] = False,
-    token: Annotated[
-        str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token of the server.")
-    ] = None,
-) -> None:
-    """Send a text through a server and show the translation as it comes, each word with its lag."""
-    import asyncio
-
-    from streamtrans_clients import pieces
-
-    from streamtrans.live import show
-
-    if file == "-":
-        source_text = pieces.typed(sys.stdin.fileno())
-    elif fast:
-        source_text = pieces.at_once(Path(file).read_text(encoding="utf-8"))
-    else:
-        source_text = pieces.paced(Path(file).read_text(encoding="utf-8"), pace)
-    asyncio.run(show(source_text, url, source, target, policy, token))
-
-
-@app.command()
-@named_errors
-def mic(
-    url: Annotated[str, typer.Option(help="The server.")] = "ws://127.0.0.1:8765/v1/translate",
-    policy: Annotated[str | None, typer.Option(help="Default: the server's.")] = None,
-    source: Annotated[str, typer.Option(help="Source language.")] = "en",
-    target: Annotated[str, typer.Option(help="Target language.")] = "fr",
-    device: Annotated[
-        str | None, typer.Option(help="Number or name; default: the system's.")
-    ] = None,
-    rate: Annotated[int, typer.Option(help="Samples a second; the server resamples.")] = 16000,
-    save: Annotated[
-        list[Path] | None, typer.Option(help="Subtitles, .srt or .vtt; more than once.")
-    ] = None,
-    patience: Annotated[float, typer.Option(help="Seconds to try to come back.", min=0)] = 600.0,
-    token: Annotated[
-        str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token.")
-    ] = None,
-    show_devices: Annotated[bool, typer.Option("--list", help="List the devices.")] = False,
-) -> None:
-    """Translate what a microphone hears, live; Ctrl-C ends it after the last word."""
-    import asyncio
-    from functools import partial
-
-    from rich.console import Console
-    from streamtrans_clients import connect, microphone
-    from streamtrans_clients.listen import listen
-
-    if show_devices:
-        typer.echo("\n".join(microphone.names()) or "no device can record")
-        return
-    opening = partial(
-        connect,
-        url,
-        source,
-        target,
-        policy,
-        kind="audio",
-        rate=rate,
-        token=token,
-        patience=patience,
-    )
-    asyncio.run(listen(opening, microphone.Microphone(device, rate), save or [], Console()))
-
-
-@app.command()
-@named_errors
-def demo(
-    policy: POLICY = "wait-3",
-    pace: Annotated[float, typer.Option(help="Words a second.", min=0.01)] = 3.0,
-) -> None:
-    """Start a server on a free port and stream a real text through it at speaking pace."""
-    from streamtrans.live import demonstrate
-
-    demonstrate(policy, pace)
 
 
 @app.command()

@@ -1,84 +1,93 @@
-"""A text through a server, shown as it comes, with the figures at the end; and the demo, which brings its own server.
+"""A text or a recording through a server, shown as it comes, with the figures at the end.
 
 Only the command line uses this file: it is where the client meets the evaluation.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack
+from itertools import accumulate
 from pathlib import Path
 
 from rich.console import Console
-from streamtrans_clients import pieces
-from streamtrans_clients.connection import connect
+from streamtrans_clients.captions import CaptionFile, Form
+from streamtrans_clients.connection import Session
 from streamtrans_clients.display import Display
-from streamtrans_clients.file import Timed, stream
+from streamtrans_clients.file import Timed, stream, stream_sound
+from streamtrans_clients.recording import Recording
 from streamtrans_clients.summary import summarise
 
 from streamtrans.evaluation.latency import Delays, corpus_latency
-from streamtrans.messages import Segment
+from streamtrans.messages import Segment, Source, Target
 
-DEMO_TEXT = Path(__file__).parent / "pretrained" / "demo.en.txt"
+Opening = Callable[..., AbstractAsyncContextManager[Session]]  # takes `kind` and `rate`
+Captions = Mapping[Form, Path | None]
 
 
-async def show(
-    text: AsyncIterator[str],
-    url: str,
-    source: str,
-    target: str,
-    policy: str | None,
-    token: str | None = None,
-) -> list[Timed]:
-    """Stream, show, and print the table. AL and LAAL are means over segments, against the hypothesis' length."""
+async def show_text(text: AsyncIterator[str], opening: Opening) -> None:
+    """Stream, show, and print the table: AL and LAAL in words.
+
+    opening: `connect` with all its arguments but `kind` and `rate`. Raises what it raises, SessionFailed, and what
+    `text` raises.
+    """
+    async with opening() as session:
+        await _show(session, stream(session, text), spoken=False)
+
+
+async def show_recording(
+    recording: Recording, opening: Opening, fast: bool = False, captions: Captions | None = None
+) -> None:
+    """The same with a recording in real time, AL and LAAL in ms of sound. captions: files to write of each form.
+
+    fast: as fast as the server hears. Raises RecordingError as well, and OSError for a file that cannot be written.
+    """
+    pieces = recording.at_once() if fast else recording.in_real_time()
+    async with opening(kind="audio", rate=recording.rate) as session:
+        with ExitStack() as stack:
+            files = [
+                stack.enter_context(CaptionFile(path, form=form))
+                for form, path in (captions or {}).items()
+                if path
+            ]
+            items = stream_sound(session, pieces, recording.rate)
+            await _show(session, items, spoken=True, files=files)
+
+
+async def _show(
+    session: Session,
+    items: AsyncIterator[Timed | Segment],
+    spoken: bool,
+    files: Sequence[CaptionFile] = (),
+) -> None:
+    """AL and LAAL are means over segments, against the hypothesis' length."""
     words: list[Timed] = []
     segments: list[Delays] = []
-    start, first = 0, 0  # source words of closed segments, target words of closed segments
-    console = Console()
-    async with connect(url, source, target, policy, token=token) as session:
-        with Display(console, source, target) as display:
-            async for item in stream(session, text):
-                display.show(item)
-                if isinstance(item, Timed):
-                    words.append(item)
-                    continue
-                segments += _delays(words, start, first, item)
-                start, first = item.source_words, item.target_words
-            al = laal = None
-            if segments:
-                latency = corpus_latency(segments)
-                al, laal = latency.al, latency.laal
-            display.finish(summarise(words, al, laal))
-    return words
+    first = 0  # of the words, in the open segment
+    with Display(Console(), session.ready.source, session.ready.target) as display:
+        async for item in items:
+            display.show(item)
+            for file in files:
+                file.show(item.event if isinstance(item, Timed) else item)
+            if isinstance(item, Timed):
+                words.append(item)
+                continue
+            segments += _delays(words[first:], spoken)
+            first = len(words)
+        latency = corpus_latency(segments) if segments else None
+        al, laal = (latency.al, latency.laal) if latency else (None, None)
+        display.finish(summarise(words, al, laal, spoken))
 
 
-def _delays(words: Sequence[Timed], start: int, first: int, segment: Segment) -> list[Delays]:
-    reads = [w.read - start for w in words if w.side == "target" and w.index >= first]
-    return [Delays(reads, segment.source_words - start)] if reads else []
-
-
-def demonstrate(policy: str, pace: float) -> None:
-    """A server on a free port, a real text at `pace` words a second, the table; the server is ended again."""
-    text = DEMO_TEXT.read_text(encoding="utf-8")
-    with _server() as url:
-        token = os.environ.get("STREAMTRANS_TOKEN")  # the server of the demo asks for it, too
-        asyncio.run(show(pieces.paced(text, pace), url, "en", "fr", policy, token))
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    command = [sys.executable, "-m", "streamtrans", "serve", "--port", "0", "--max-sessions", "8"]
-    command += ["--log-level", "warning"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            if not line.startswith("listening on "):
-                raise RuntimeError("the server did not start; its own words are above")
-            yield line.removeprefix("listening on ").strip()
-        finally:
-            process.terminate()
+def _delays(segment: Sequence[Timed], spoken: bool) -> list[Delays]:
+    """Of the words of a segment: none where nothing was written."""
+    sources = [word.event for word in segment if isinstance(word.event, Source)]
+    targets = [word.event for word in segment if isinstance(word.event, Target)]
+    if not sources or not targets:
+        return []
+    if not spoken:
+        return [Delays([t.read - sources[0].index for t in targets], len(sources))]
+    begin, end = sources[0].begin, sources[-1].end
+    if begin is None or end is None or end <= begin:
+        return []
+    return [Delays(list(accumulate((t.at - begin for t in targets), max)), end - begin)]

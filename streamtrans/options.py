@@ -22,7 +22,16 @@ POLICY = Annotated[
 DEVICE = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 DTYPE = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 THREADS = Annotated[int, typer.Option(help="Threads of the model on the CPU.", min=1)]
+URL = Annotated[str, typer.Option(help="The server.")]
+SERVED_POLICY = Annotated[str | None, typer.Option(help="Default: the server's.")]
+SOURCE = Annotated[str, typer.Option(help="Source language.")]
+TARGET = Annotated[str, typer.Option(help="Target language.")]
+PACE = Annotated[float, typer.Option(help="Words a second.", min=0.01)]
+TOKEN = Annotated[
+    str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token of the server.")
+]
 
+HERE = "ws://127.0.0.1:8765/v1/translate"
 
 P = ParamSpec("P")
 R = TypeVar("R")

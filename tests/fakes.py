@@ -167,7 +167,9 @@ def noise(seconds: float = 3.0, seed: int = 0) -> Samples:
     return np.concatenate(parts).clip(-1, 1).astype(np.float32)
 
 
-def hearing_engine(max_sessions: int = 4, max_batch: int = 8) -> Engine:
+def hearing_engine(
+    max_sessions: int = 4, max_batch: int = 8, detector: SpeechDetector | None = None
+) -> Engine:
     """An engine that hears: words at random, but always the same for the same sound; segments may be long."""
     heard = (recognizer(), spoken_vocabulary())
     torch.manual_seed(0)
@@ -177,7 +179,7 @@ def hearing_engine(max_sessions: int = 4, max_batch: int = 8) -> Engine:
         max_sessions,
         max_batch,
         recognizer=heard,
-        detector=Loudness(),
+        detector=detector or Loudness(),
     )
 
 

@@ -3,87 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import select
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import fakes
 import pytest
-from typer.testing import CliRunner, Result
+from command import LIMIT, hear, process, refused, run, save_toy, say
 
 from streamtrans import pretrained
-from streamtrans.cli import app
-from streamtrans.evaluation.latency import Delays, corpus_latency
-from streamtrans.evaluation.simulate import simulate
 from streamtrans.models import checkpoint
-from streamtrans.translator import load_engine
 
-COMMAND = [sys.executable, "-m", "streamtrans"]
-LIMIT = 60.0  # s for anything a process has to say
 SENTENCES = fakes.sentences(5, seed=7)
-
-
-def run(*arguments: object) -> Result:
-    """A command in this process."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def refused(result: Result, *says: str) -> None:
-    """Exit code 2 and one line that says why."""
-    assert result.exit_code == 2 and isinstance(result.exception, SystemExit)
-    assert result.stderr.startswith("streamtrans: ") and result.stderr.count("\n") == 1
-    assert all(word in result.stderr for word in says), result.stderr
-
-
-@contextmanager
-def process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A command in a process of its own, ended with the block."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen([*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe) as child:
-        try:
-            yield child
-        finally:
-            if child.poll() is None:
-                child.terminate()
-
-
-def say(child: subprocess.Popen[bytes], text: bytes) -> None:
-    assert child.stdin is not None
-    child.stdin.write(text)
-    child.stdin.flush()
-
-
-def hear(child: subprocess.Popen[bytes]) -> bytes:
-    """What comes next on standard output."""
-    assert child.stdout is not None
-    assert select.select([child.stdout], [], [], LIMIT)[0], "nothing came"
-    return os.read(child.stdout.fileno(), 4096)
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that translates nothing."""
-    folder = tmp_path_factory.mktemp("models") / "toy"
-    model = fakes.model()
-    checkpoint.save(folder, model.config, fakes.vocabulary(), model.state_dict())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def url(toy: Path) -> Iterator[str]:
-    """A server of the toy, on a free port."""
-    with process("serve", "--port", "0", "--model", str(toy), "--max-sessions", "2") as child:
-        line = ""
-        while not line.endswith("\n"):  # unbuffered, the end of the line is a write of its own
-            line += hear(child).decode()
-        assert line.startswith("listening on ws://127.0.0.1:") and line.endswith("/v1/translate\n")
-        yield line.removeprefix("listening on ").strip()
-        child.terminate()
-        assert child.wait(LIMIT) == 0
+    return save_toy(tmp_path_factory.mktemp("models") / "toy")
 
 
 # --- models, evaluate, train -----------------------------------------------------------------------
@@ -211,7 +145,7 @@ def test_translate_says_what_is_wrong() -> None:
     refused(run("translate", "--dtype", "int3"), "int3")
 
 
-# --- serve, text, demo -----------------------------------------------------------------------------
+# --- serve -----------------------------------------------------------------------------------------
 
 
 def test_serve_says_what_is_wrong(tmp_path: Path, toy: Path) -> None:
@@ -222,57 +156,3 @@ def test_serve_says_what_is_wrong(tmp_path: Path, toy: Path) -> None:
     refused(run("serve", "--port", 70000), "port = 70000")
     refused(run("serve", "--port", 0, "--max-sessions", 2, "--model", "en-xx"), "no model 'en-xx'")
     refused(run("serve", "--port", 0, "--max-sessions", 2, "--model", toy, "--host", "192.0.2.1"))
-
-
-def test_text_through_a_server(url: str, toy: Path, tmp_path: Path) -> None:
-    """Two plain lines a segment where there is no terminal, then the table of figures."""
-    file = tmp_path / "text.txt"
-    file.write_text(" ".join(SENTENCES), encoding="utf-8")
-    result = run("text", file, "--fast", "--url", url, "--policy", "wait-2")
-    assert result.exit_code == 0, result.stderr
-    lines = result.output.splitlines()
-    assert [line[4:] for line in lines if line.startswith("en  ")] == SENTENCES
-    assert len([line for line in lines if line.startswith("fr  ")]) == len(SENTENCES)
-    figures = [line for line in lines if line.startswith(("AL", "LAAL", "lag"))]
-    assert len(figures) == 4 and not any(line.endswith(" -") for line in figures)
-    # what is shown is what `evaluate` would say of these sentences, at the pace of the hypotheses
-    translations = simulate(load_engine(str(toy), "cpu", max_sessions=1), SENTENCES, "wait-2")
-    al = corpus_latency(Delays(t.delays, len(t.source)) for t in translations).al
-    assert f"{al:.2f} words" in next(line for line in lines if line.startswith("AL "))
-    paced = run("text", file, "--pace", 1000, "--url", url, "--policy", "full")
-    assert paced.exit_code == 0 and "first word after" in paced.output
-
-
-def test_text_from_standard_input(url: str) -> None:
-    with process("text", "-", "--url", url) as child:
-        output, errors = child.communicate(b"the old house. a boat", timeout=LIMIT)
-    assert child.returncode == 0 and not errors
-    lines = output.decode().splitlines()
-    assert [line for line in lines if line.startswith("en  ")] == [
-        "en  the old house.",
-        "en  a boat",
-    ]
-
-
-def test_text_says_what_is_wrong(url: str, tmp_path: Path) -> None:
-    file = tmp_path / "text.txt"
-    file.write_text("a boat.", encoding="utf-8")
-    refused(run("text", file, "--fast", "--url", url, "--policy", "soon"), "bad_policy")
-    refused(run("text", file, "--fast", "--url", url, "--source", "xx"), "unsupported_language")
-    refused(run("text", file, "--fast", "--url", url.replace("v1", "v0")), "HTTP 404")
-    refused(run("text", file, "--fast", "--url", "localhost:8765"), "bad_url")
-    refused(run("text", file, "--url", "ws://127.0.0.1:1/v1/translate"), "Connect call failed")
-    refused(run("text", tmp_path / "none.txt", "--url", url), "none.txt")
-    file.write_bytes(b"\xff")
-    refused(run("text", file, "--fast", "--url", url), "utf-8")
-
-
-def test_demo_needs_nothing_but_itself() -> None:
-    """It brings its server, its model and its text, and leaves nothing running."""
-    result = run("demo", "--pace", 20)
-    assert result.exit_code == 0, result.stderr
-    lines = result.output.splitlines()
-    assert len([line for line in lines if line.startswith("en  ")]) == 7
-    words = next(line for line in lines if line.startswith("words, source / target"))
-    assert words.split()[-3] == "100"
-    assert any(line.startswith("AL ") and line.endswith(" words") for line in lines)

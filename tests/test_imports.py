@@ -14,6 +14,8 @@ ROOT = Path(__file__).parent.parent
 OURS = {"streamtrans", "streamtrans_server", "streamtrans_clients"}
 EDGES = {
     "streamtrans/cli.py",
+    "streamtrans/cli_live.py",
+    "streamtrans/demo.py",
     "streamtrans/live.py",
     "streamtrans/load_trial.py",
 }  # where the library meets server, clients and event loops

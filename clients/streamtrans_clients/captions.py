@@ -121,6 +121,7 @@ def _clock(ms: float, point: str) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}{point}{thousandths:03}"
 
 
+Form = Literal[".srt", ".vtt"]
 FORMATS: dict[str, tuple[str, Callable[[Cue], str]]] = {
     ".srt": ("", srt),
     ".vtt": ("WEBVTT\n\n", vtt),
@@ -128,16 +129,22 @@ FORMATS: dict[str, tuple[str, Callable[[Cue], str]]] = {
 
 
 class CaptionFile:
-    """`with CaptionFile(path) as captions:` then `show` every event; the suffix names the format.
+    """`with CaptionFile(path) as captions:` then `show` every event; the suffix names the format, or `form` does.
 
     Raises ValueError for a suffix that is neither .srt nor .vtt, FileExistsError rather than overwrite a file.
     """
 
-    def __init__(self, path: str | Path, side: Literal["source", "target"] = "target") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        side: Literal["source", "target"] = "target",
+        form: Form | None = None,
+    ) -> None:
         path = Path(path)
-        if path.suffix.lower() not in FORMATS:
+        suffix = form or path.suffix.lower()
+        if suffix not in FORMATS:
             raise ValueError(f"{path}: captions are .srt or .vtt")
-        head, self._format = FORMATS[path.suffix.lower()]
+        head, self._format = FORMATS[suffix]
         self._side: type[Source | Target] = Source if side == "source" else Target
         self._cues = Cues()
         self._heard: float | None = None  # ms, where the last word READ was spoken

@@ -118,13 +118,15 @@ def _printable(text: str) -> str:
 
 
 def _figures(summary: Summary) -> list[tuple[str, str]]:
+    unit, digits = ("ms", 0) if summary.spoken else ("words", 2)
+    lag = "lag behind the spoken word" if summary.spoken else "lag (computation-aware)"
     return [
         ("words, source / target", f"{summary.source_words} / {summary.target_words}"),
         ("first word after", _figure(summary.first_word_ms, "ms", 0)),
-        ("AL", _figure(summary.al, "words", 2)),
-        ("LAAL", _figure(summary.laal, "words", 2)),
-        ("lag (computation-aware), median", _figure(summary.lag_p50_ms, "ms", 1)),
-        ("lag (computation-aware), 95 %", _figure(summary.lag_p95_ms, "ms", 1)),
+        ("AL", _figure(summary.al, unit, digits)),
+        ("LAAL", _figure(summary.laal, unit, digits)),
+        (f"{lag}, median", _figure(summary.lag_p50_ms, "ms", 1)),
+        (f"{lag}, 95 %", _figure(summary.lag_p95_ms, "ms", 1)),
     ]
 
 

@@ -13,6 +13,7 @@ from streamtrans.messages import Audio, Command, Segment, Source, Target
 
 MARK_EVERY = 5.0  # s of sound between two marks of our own
 SILENCE = 10.0  # s of sound kept when no word was heard in it: one may have begun
+FRAME = 32  # ms, of a server's detector of speech: what is heard again begins with one
 LONGEST = 600.0  # s of sound kept at most
 
 
@@ -71,7 +72,8 @@ class SourceAudio:
 
     def silent(self, until: int) -> None:
         """All up to `until` was heard, and no word of it is of the open segment."""
-        self.begin = max(self.begin, self._position(until / self._bytes - SILENCE * 1000))
+        frames = ((until - self._base) / self._bytes - SILENCE * 1000) // FRAME
+        self.begin = max(self.begin, self._base + self._position(frames * FRAME))
 
     def give_up(self) -> bool:
         """Is more kept than may be? Then what is READ is not kept any longer, as if its segment were closed."""

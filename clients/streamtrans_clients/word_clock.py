@@ -5,6 +5,7 @@ This file counts words as the engine does, in the same way. It does not know soc
 
 from __future__ import annotations
 
+from streamtrans.messages import Source
 from streamtrans_clients.source_words import HAN, WORD
 
 
@@ -22,6 +23,9 @@ class WordClock:
         whole = not words or words[-1].end() < len(text) or HAN.match(words[-1][0]) is not None
         self._half = "" if whole else words.pop()[0]
         self._times += [now] * len(words)
+
+    def read(self, word: Source) -> None:
+        """A word that was READ: when it was completed is known already."""
 
     def cut(self, now: float) -> None:
         """The end of the text, or a flush, completes an open word."""

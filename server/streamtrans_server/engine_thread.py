@@ -267,7 +267,7 @@ class EngineThread:
         """Silence is heard without an event, so each session that hears is asked."""
         session, arrivals = channel.session, channel.arrivals
         assert session is not None and isinstance(arrivals, SpokenArrivals)
-        heard = session.clock - session.waiting_ms
+        heard = max(channel.heard_ms, session.clock - session.waiting_ms)
         if heard <= channel.heard_ms and not session.unread:
             return
         self._metrics.heard((heard - channel.heard_ms) / 1000)

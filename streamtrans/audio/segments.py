@@ -104,6 +104,11 @@ class SpeechSegmenter:
             found.append(self._ended(self._now))
         return found
 
+    def rewind(self) -> int:
+        """Go back to the end of the last segment: what is behind it is scored again. Returns the frames before it."""
+        self._now = self._free
+        return self._now
+
     def _take(self, score: float) -> list[Boundary]:
         self._now += 1
         s = self.segmentation

@@ -67,6 +67,8 @@ class Hearing:
         """A frame of each that has one to score, then a chunk of each that has one due."""
         framed = [(one, frame) for one in listeners if (frame := one.frame) is not None]
         if framed:
+            if anew := [one for one, _ in framed if one.begins_anew()]:
+                self._detected.reset(self._rows(anew))
             scores = self._score(self._rows([one for one, _ in framed]), [f for _, f in framed])
             for (one, _), score in zip(framed, scores, strict=True):
                 one.scored(score)

@@ -5,6 +5,9 @@ row in the pool of `Hearing` is a number. Nothing here depends on how the bytes 
 
     bytes -> samples -> frames of 32 ms, scored -> segments -> chunks, labelled -> words
 
+When a segment ends, the detector begins anew with the frame after it, and so the recogniser: what is heard from there
+on follows from the sound from there on alone, so a client that lost its server can have it heard again.
+
 A chunk is due when the frames that cover it are scored, and not before its segment is known to be one.
 """
 
@@ -89,7 +92,10 @@ class Listener:
         self._segmenter = SpeechSegmenter()
         times = self._segmenter.segmentation
         self._history = FRAME * (times.frames(times.minimum) + times.frames(times.edge))
+        self._rewound = FRAME * times.frames(times.pause)  # samples, at most, when a segment ends
         self._scored = 0  # samples the detector has had, whole frames
+        self._anew = False  # the detector is to forget what it had
+        self._at = 0.0  # ms, the latest that was told of what had to be taken in
         self._flushed = 0  # samples before the last flush
         self._begin: int | None = None  # sample with which the open segment begins
         self._known = self._cut = 0  # when that was known; the end of its last chunk
@@ -148,6 +154,11 @@ class Listener:
             return None
         return self._sound.between(self._scored, self._scored + FRAME)
 
+    def begins_anew(self) -> bool:
+        """Has a segment ended since this was asked last? Then the detector knows nothing of it."""
+        anew, self._anew = self._anew, False
+        return anew
+
     def scored(self, score: float) -> None:
         """Speech in `frame`: from 0 to 1."""
         self._scored += FRAME
@@ -155,8 +166,10 @@ class Listener:
             self._pass(boundary, boundary.known * FRAME)
         self._chunks(self._scored)
         self._obey()
-        keep = self._scored - self._history
-        self._sound.forget(keep if self._begin is None else min(keep, self._cut))
+        if self._begin is None:
+            self._sound.forget(self._scored - self._history)
+        else:
+            self._sound.forget(min(self._scored - max(self._history, self._rewound), self._cut))
 
     @property
     def _reach(self) -> int:
@@ -193,6 +206,8 @@ class Listener:
             self._due.append(Chunk(samples, begin, known, cut == begin and not i))
         self._due.append(Pause(known / MS, boundary.at * FRAME / MS))
         self._begin = None
+        self._anew = True
+        self._scored = self._segmenter.rewind() * FRAME
 
     def _chunks(self, end: int) -> None:
         """The whole chunks of the open segment, up to a sample."""
@@ -236,11 +251,13 @@ class Listener:
             item = self._due.popleft()
             assert not isinstance(item, Chunk)
             if isinstance(item, Pause):
+                item = Pause(max(item.at, self._at), item.end)
                 self._say(self._words.flush(), item.at)
             self._heard.append(item)
 
     def _say(self, words: list[HeardWord], at: float) -> None:
         """Times never go back and never lie ahead: segments may overlap, and a segment's end may be silence added."""
+        self._at = at = max(at, self._at)
         for word in words:
             end = min(max(self._offset + word.end, self._last), at)
             begin = min(max(self._offset + word.begin, self._last), end)

@@ -10,27 +10,27 @@ from streamtrans_clients.display import Display
 from streamtrans_clients.file import Timed
 from streamtrans_clients.summary import Summary
 
-from streamtrans.messages import Segment
+from streamtrans.messages import Segment, Source, Target
 
 ITEMS = [
-    Timed("source", "The", 0, 1, 1.0, 1.002),
-    Timed("source", "cat.", 1, 2, 2.0, 2.002),
-    Timed("target", "Le", 0, 2, 2.0, 2.0124),
-    Timed("target", "chat.", 1, 2, 2.0, 2.021),
+    Timed(Source(1, "The", 0, 1000.0), 1.0, 1.002),
+    Timed(Source(2, "cat.", 1, 2000.0), 2.0, 2.002),
+    Timed(Target(3, "Le", 0, 2, 2000.0), 2.0, 2.0124),
+    Timed(Target(4, "chat.", 1, 2, 2000.0), 2.0, 2.021),
     Segment(5, 2, 2),
-    Timed("source", "[bold]\x1b[2J", 2, 3, 3.0, 3.001),
-    Timed("target", "[/oui]", 2, 3, 3.0, 3.007),
+    Timed(Source(6, "[bold]\x1b[2J", 2, 3000.0), 3.0, 3.001),
+    Timed(Target(7, "[/oui]", 2, 3, 3000.0), 3.0, 3.007),
 ]
 SUMMARY = Summary(3, 3, 1012.4, 1.5, 1.25, 12.4, None)
 
 
-def shown(terminal: bool) -> str:
+def shown(terminal: bool, summary: Summary = SUMMARY) -> str:
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=70, color_system=None)
     with Display(console, "en", "fr") as display:
         for item in ITEMS:
             display.show(item)
-        display.finish(SUMMARY)
+        display.finish(summary)
     return file.getvalue()
 
 
@@ -49,20 +49,34 @@ def test_a_long_segment_stays_one_line_without_a_terminal() -> None:
     file = io.StringIO()
     with Display(Console(file=file, width=20), "en", "fr") as display:
         for index in range(50):
-            display.show(Timed("source", "word", index, index + 1, 0.0, 0.0))
+            display.show(Timed(Source(index + 1, "word", index, 0.0), 0.0, 0.0))
     assert file.getvalue() == "en  " + " ".join(["word"] * 50) + "\nfr  \n"
 
 
+def table(summary: Summary) -> dict[str, str]:
+    lines = shown(terminal=False, summary=summary).split("\n\n")[1].splitlines()
+    return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in lines)
+
+
 def test_the_table_ends_it() -> None:
-    table = shown(terminal=False).split("\n\n")[1]
-    rows = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in table.splitlines())
-    assert rows == {
+    assert table(SUMMARY) == {
         "words, source / target": "3 / 3",
         "first word after": "1012 ms",
         "AL": "1.50 words",
         "LAAL": "1.25 words",
         "lag (computation-aware), median": "12.4 ms",
         "lag (computation-aware), 95 %": "-",
+    }
+
+
+def test_of_speech_the_table_is_in_ms_of_sound() -> None:
+    assert table(Summary(3, 3, 1012.4, 1504.4, 1253.6, 612.4, 700.0, spoken=True)) == {
+        "words, source / target": "3 / 3",
+        "first word after": "1012 ms",
+        "AL": "1504 ms",
+        "LAAL": "1254 ms",
+        "lag behind the spoken word, median": "612.4 ms",
+        "lag behind the spoken word, 95 %": "700.0 ms",
     }
 
 

@@ -10,8 +10,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from streamtrans_clients import Refused, SessionFailed, connect, open_sync
+from streamtrans_clients.captions import CaptionFile
+from streamtrans_clients.recording import Recording
 
 from streamtrans.messages import Changed, Source, Target
 
@@ -32,6 +36,8 @@ NAMES: dict[str, Any] = {
     "SessionFailed": SessionFailed,
     "Source": Source,
     "Target": Target,
+    "Recording": Recording,
+    "CaptionFile": CaptionFile,
     "Changed": Changed,
 }
 tried: set[str] = set()
@@ -66,6 +72,16 @@ async def test_words_as_they_are_said() -> None:
     async with served() as server:
         await example("interpret")(server.url, words(), shown.append)
     assert shown == ["ONE", "TWO", "THREE"]
+
+
+@in_loop
+async def test_a_recording(tmp_path: Path) -> None:
+    samples = np.frombuffer(speech("one two three. four."), "<i2")
+    soundfile.write(tmp_path / "a.wav", samples, 16_000)
+    async with served() as server:
+        await example("subtitles")(server.url, tmp_path / "a.wav", tmp_path / "a.srt")
+    cues = (tmp_path / "a.srt").read_text().split("\n\n")
+    assert [cue.split("\n")[2] for cue in cues if cue] == ["ONE TWO THREE", "FOUR"]
 
 
 @in_loop

@@ -12,7 +12,7 @@ from streamtrans_clients.file import Timed, stream
 from streamtrans_clients.pieces import at_once, paced
 from streamtrans_clients.summary import Summary, summarise
 
-from streamtrans.messages import Segment
+from streamtrans.messages import Segment, Source, Target
 
 
 @in_loop
@@ -28,7 +28,11 @@ async def test_words_come_back_with_the_source_word_they_waited_for() -> None:
     words = [item for item in items if isinstance(item, Timed)]
     assert [word.text for word in words if word.side == "source"] == ["One", "two.", "Three"]
     target = [word for word in words if word.side == "target"]
-    assert [(word.text, word.read) for word in target] == [("ONE", 1), ("TWO.", 2), ("THREE", 3)]
+    assert [(word.text, word.event.read) for word in target] == [
+        ("ONE", 1),
+        ("TWO.", 2),
+        ("THREE", 3),
+    ]
     assert all(word.received_at > word.sent_at and word.lag_ms > 0 for word in words)
     assert [type(item) for item in items].count(Segment) == 1
 
@@ -80,13 +84,17 @@ async def test_who_stops_listening_stops_sending() -> None:
     assert [message["type"] for message in server.received] == ["start", "text"]
 
 
-def timed(side: str, index: int, sent_at: float, received_at: float) -> Timed:
-    return Timed(side, "w", index, index + 1, sent_at, received_at)  # type: ignore[arg-type]
+def source(index: int, sent_at: float, received_at: float) -> Timed:
+    return Timed(Source(index + 1, "w", index, 0.0), sent_at, received_at)
+
+
+def target(index: int, sent_at: float, received_at: float) -> Timed:
+    return Timed(Target(index + 1, "w", index, index + 1, 0.0), sent_at, received_at)
 
 
 def test_the_summary_of_words() -> None:
-    words = [timed("source", 0, 1.0, 1.01), timed("source", 1, 2.0, 2.01)]
-    words += [timed("target", i, 2.0, 2.0 + (i + 1) / 100) for i in range(101)]
+    words = [source(0, 1.0, 1.01), source(1, 2.0, 2.01)]
+    words += [target(i, 2.0, 2.0 + (i + 1) / 100) for i in range(101)]
     summary = summarise(words, 3.25, 3.5)
     assert summary.first_word_ms == pytest.approx(1010)
     assert summary.lag_p50_ms == pytest.approx(510)

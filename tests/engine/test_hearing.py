@@ -9,10 +9,13 @@ from collections.abc import Sequence
 import fakes
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from streamtrans.audio.pcm import Samples
+from streamtrans.audio.speech_detector import DetectorState
 from streamtrans.engine import Engine, Session, SessionError
 from streamtrans.messages import (
     Audio,
@@ -31,6 +34,7 @@ from streamtrans.messages import (
     Target,
     Text,
 )
+from streamtrans.nn.recurrent import LSTMState
 from streamtrans.policy import Action
 from streamtrans.training.synthesis import Synthesizer, Voice
 
@@ -338,7 +342,7 @@ def test_sound_without_end_leaves_no_trace() -> None:
         kept.append(len(listener._sound._kept) // 4)
         assert not listener._due and not listener._heard and not listener._commands
         assert len(events) < 100 and not session._source
-    assert max(kept) <= 512 * 12 + 1280 and kept[-1] <= 512 * 12
+    assert max(kept) <= 512 * 20 + 1280 and kept[-1] <= 512 * 12
 
 
 def test_flushes_behind_sound_that_waits_are_backlog() -> None:
@@ -355,3 +359,44 @@ def test_flushes_behind_sound_that_waits_are_backlog() -> None:
     engine.pause(session, False)
     assert isinstance(fakes.speak(engine, session, End())[-1], Done)
     assert session.backlog == 0
+
+
+class Inert(fakes.Loudness):
+    """Goes by what it heard before as much as by what it hears: a stream without its past sounds different."""
+
+    def step(
+        self, x: Tensor, state: DetectorState, lengths: Tensor | None = None
+    ) -> tuple[Tensor, DetectorState]:
+        loud, after = super().step(x, state, lengths)
+        scores, mean = [], state.memory.hidden[:, 0, :1]
+        for frame in loud.unbind(1):
+            mean = 0.8 * mean + 0.2 * frame[:, None]
+            scores.append(mean)
+        hidden = mean[:, None].expand_as(state.memory.hidden).clone()
+        memory = LSTMState(hidden, state.memory.cell)
+        return torch.cat(scores, 1), DetectorState(after.samples, memory)
+
+
+@pytest.mark.parametrize("pause", [1.0, 2.0])
+def test_what_follows_a_segment_follows_from_what_follows_it_in_the_sound(pause: float) -> None:
+    """To the word and its times: a client sends the sound again from `Segment.end` to another server."""
+    rng = np.random.default_rng(1)
+    parts = [(fakes.noise(rng.uniform(0.5, 1.5), n), quiet(pause)) for n in range(5)]
+    whole = np.concatenate([quiet(0.3), *(part for pair in parts for part in pair)])
+    engine = fakes.hearing_engine(detector=Inert())
+
+    def heard(begin: float) -> list[tuple[object, ...]]:
+        events = hear(engine, Audio(fakes.pcm(whole[round(begin * 16) :])), End())
+        return [
+            (e.text, e.begin + begin, e.end + begin)
+            if isinstance(e, Source) and e.begin is not None and e.end is not None
+            else ("segment end", (e.end or 0) + begin)
+            for e in events
+            if isinstance(e, (Source, Segment))
+        ]
+
+    told = heard(0.0)
+    ends = [place for place, e in enumerate(told) if e[0] == "segment end"]
+    assert len(ends) == 5
+    for place in ends[:-1]:
+        assert heard(float(str(told[place][1]))) == told[place + 1 :]

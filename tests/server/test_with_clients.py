@@ -21,7 +21,7 @@ async def test_a_paced_text() -> None:
     assert [word.text for word in target] == (SENTENCE * 3).upper().split()
     assert sum(isinstance(item, Segment) for item in items) == 3
     assert all(0 < word.lag_ms < 5000 for word in target)
-    assert [word.read for word in target[:6]] == [2, 3, 4, 5, 6, 6]
+    assert [word.event.read for word in target[:6]] == [2, 3, 4, 5, 6, 6]
 
 
 @in_loop

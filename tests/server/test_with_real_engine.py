@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import fakes
 import numpy as np
 import pytest
 import torch
-from harness import finish, in_loop, rest, send, served, started
+from harness import START, finish, get, in_loop, rest, send, served, started
 from streamtrans_clients import Session, connect
+from websockets.asyncio.client import connect as connect_raw
 
 from streamtrans.messages import Audio, End, Event, Segment, Source, Target, Text
 
@@ -201,3 +203,21 @@ async def test_a_lost_server_hears_the_open_segment_again_and_says_the_same(word
                     events.append(told(event))
             assert session.replays == 1
     assert events == heard_alone(sound, "wait-2")
+
+
+@in_loop
+async def test_a_direct_model_is_served_as_it_says_alone_and_takes_no_text() -> None:
+    """Warmed by sound alone, offered as a model of audio."""
+    sound, kinds, alone = talk(2), (Source, Target, Segment), fakes.direct_engine()
+    events = fakes.speak(alone, alone.open("wait-2", rate=16_000), Audio(sound), End())
+    async with served(fakes.direct_engine()) as server:
+        async with connect(server.url, policy="wait-2", kind="audio", rate=16_000) as session:
+            await session.send_audio(sound)
+            await session.end()
+            said = [told(event) async for event in session if isinstance(event, kinds)]
+        (model,) = json.loads((await get(server.url, "/v1/models"))[2])["models"]
+        assert model["kinds"] == ["audio"]
+        async with connect_raw(server.url) as peer:
+            await send(peer, START)
+            assert (await rest(peer))[-1]["code"] == "unsupported_kind"
+    assert said == [told(event) for event in events if isinstance(event, kinds)] and len(said) > 8

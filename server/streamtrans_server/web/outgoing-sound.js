@@ -4,6 +4,7 @@
  * It knows commands and samples; `Outgoing` in comeback.js is the same for text. It does not know sockets.
  */
 
+const FRAME = 32; // ms, of a server's detector of speech: what is heard again begins with one
 const SILENCE = 10_000; // ms of sound kept when no word was heard in it: one may have begun
 
 export class OutgoingSound {
@@ -44,7 +45,9 @@ export class OutgoingSound {
     const mark = this.#entries.find(({ command, answered }) => command.type === "mark" && command.id === id && !answered);
     if (!mark) return;
     mark.answered = true;
-    if (silent) this.#forget(mark.end - SILENCE * this.#perMs);
+    if (!silent) return;
+    const frame = FRAME * this.#perMs;
+    this.#forget(this.#base + Math.floor((mark.end - this.#base - SILENCE * this.#perMs) / frame) * frame);
   }
 
   /** The policy was changed: `Start.policy` says so from now on. */
