@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from streamtrans_clients import SessionFailed
 from streamtrans_clients.record import OWN, Record
@@ -39,9 +39,9 @@ RATE = 8000
 
 
 class Server:
-    """Capitals at wait-1, a segment at each full stop or flush, with the prefix of a lost session before them."""
+    """Capitals at wait-1 whatever the policy, a segment at each full stop or flush, with the prefix of a lost session before them."""
 
-    def __init__(self, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, prefix: tuple[str, ...] = (), policy: str | None = "wait-1") -> None:
         self.prefix = list(prefix)
         self.seq = self.words = self.open = self.taken = 0
         self.half = ""
@@ -84,8 +84,8 @@ class Server:
 class Ear:
     """The fake engine's session, which hears and takes every step at once."""
 
-    def __init__(self, prefix: tuple[str, ...] = ()) -> None:
-        self.session = FakeSession("wait-1", prefix, RATE)
+    def __init__(self, prefix: tuple[str, ...] = (), policy: str | None = "wait-1") -> None:
+        self.session = FakeSession(policy or "wait-1", prefix, RATE)
         self.taken = 0
 
     def take(self, message: Command) -> list[Event]:
@@ -133,7 +133,7 @@ def disturbed(
             if fate < 0.1:  # the line breaks: what was on the way is lost, in both directions
                 handed = server.taken
             elif fate < 0.15:  # the server dies
-                server, line, handed = kind(record.prefix), [], 0
+                server, line, handed = kind(record.prefix, record.policy), [], 0
                 record.restart(100.0)
             elif fate < 0.6 and message is not None:
                 handed += 1
@@ -159,7 +159,8 @@ TALK = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.generate])
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
+@example([Mark("z"), SetPolicy("wait-2"), ["one", "-", "one"], ["two"]], 576)
 @given(st.lists(st.one_of(TALK, ORDERS), max_size=8), st.integers(0, 2**32))
 def test_a_listener_hears_every_word_once(parts: list[list[str] | Command], seed: int) -> None:
     """Frames of any size, and a server that dies anywhere hears the open segment again; times are of the session."""

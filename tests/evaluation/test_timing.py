@@ -154,9 +154,11 @@ def test_what_cannot_be_meant_is_named_and_leaves_no_session_open() -> None:
 
 
 def test_chinese_comes_character_by_character() -> None:
-    assert [(t.text, t.at) for t in paced("天气好。", 4)] == [
-        ("天 ", 250),
-        ("气 ", 500),
-        ("好 ", 750),
-        ("。 ", 1000),
+    arrivals = paced("天气好。", 4)
+    assert [(a.ms, a.commands[0]) for a in arrivals] == [
+        (250, Text("天 ", 250)),
+        (500, Text("气 ", 500)),
+        (750, Text("好 ", 750)),
+        (1000, Text("。 ", 1000)),
     ]
+    assert [len(a.commands) for a in arrivals] == [1, 1, 1, 2]  # the end comes with the last
