@@ -39,7 +39,7 @@ RATE = 8000
 
 
 class Server:
-    """Capitals at wait-1 whatever the policy, a segment at each full stop or flush, with the prefix of a lost session before them."""
+    """Capitals at wait-1 whatever the policy, a segment at a full stop or flush, the prefix of a lost session first."""
 
     def __init__(self, prefix: tuple[str, ...] = (), policy: str | None = "wait-1") -> None:
         self.prefix = list(prefix)
