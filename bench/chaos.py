@@ -105,14 +105,7 @@ class Script:
             size = chance.randint(1, 30)
             piece, text = text[:size], text[size:]
             await session.send_text(piece)
-            fate = chance.random()
-            if fate < 0.05:
-                marks += 1
-                await session.mark(f"m{marks}")
-            elif fate < 0.08:
-                await session.set_policy(f"wait-{chance.randint(1, 5)}")
-            elif fate < 0.1:
-                await session.flush()
+            marks += await interrupt(session, chance, marks)
             await asyncio.sleep(pause)
         await session.end()
 
@@ -138,16 +131,21 @@ class Talk:
             size = chance.randint(self.rate // 25, self.rate * 2 // 5)
             frame, sound = sound[:size], sound[size:]
             await session.send_audio(frame)
-            fate = chance.random()
-            if fate < 0.05:
-                marks += 1
-                await session.mark(f"m{marks}")
-            elif fate < 0.08:
-                await session.set_policy(f"wait-{chance.randint(1, 5)}")
-            elif fate < 0.1:
-                await session.flush()
+            marks += await interrupt(session, chance, marks)
             await asyncio.sleep(pause)
         await session.end()
+
+
+async def interrupt(session: Session, chance: random.Random, marks: int) -> bool:
+    """Between two pieces, now and then, a mark, another policy or a flush. True: it was a mark."""
+    fate = chance.random()
+    if fate < 0.05:
+        await session.mark(f"m{marks + 1}")
+    elif fate < 0.08:
+        await session.set_policy(f"wait-{chance.randint(1, 5)}")
+    elif fate < 0.1:
+        await session.flush()
+    return fate < 0.05
 
 
 def seen(event: Event) -> tuple[object, ...] | None:
