@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import soundfile
 from streamtrans_clients import SessionFailed
 from streamtrans_clients.connection import Session, connect
+from streamtrans_clients.patience import RETRIED
 
 from bench import texts
 from bench.cuts import Line
@@ -156,7 +157,8 @@ def seen(event: Event) -> tuple[object, ...] | None:
     if isinstance(event, Target):
         return ("target", event.seq, event.index, event.text, event.read)
     if isinstance(event, Segment):
-        return ("segment", event.seq, event.source_words, event.target_words)
+        end = None if event.end is None else round(event.end)
+        return ("segment", event.seq, event.source_words, event.target_words, end)
     if isinstance(event, Marked):
         return ("marked", event.seq, event.id)
     if isinstance(event, Changed):
@@ -173,7 +175,11 @@ async def opened(url: str, stack: contextlib.AsyncExitStack, script: Script | Ta
         try:
             opening = connect(url, policy="wait-3", patience=120.0, **script.opening)
             return await stack.enter_async_context(opening)
-        except (OSError, SessionFailed):
+        except OSError:
+            await asyncio.sleep(0.05)
+        except SessionFailed as failure:
+            if failure.code not in RETRIED:
+                raise
             await asyncio.sleep(0.05)
 
 

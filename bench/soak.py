@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench import server, texts
+from bench import texts
 from streamtrans.audio.resample import RATE
 from streamtrans.engine import Engine
+from streamtrans.evaluation.server_process import machine
 from streamtrans.messages import Audio, Error, Segment, Source, Target
 from streamtrans.models.recognizer import Recognizer, RecognizerConfig
 from streamtrans.training.recipe import load_recipe
@@ -66,7 +67,7 @@ def main() -> None:
         "mib_second_tenth": round(max(memory[second])),
         "mib_last_tenth": round(max(memory[last])),
         "mib_peak": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        **server.machine(),
+        **machine(),
     }
     print(json.dumps(result))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,3 +99,21 @@ def test_messages_come_without_torch() -> None:
     loaded = set(run.stdout.split())
     assert "streamtrans.messages" in loaded
     assert not loaded & {"torch", "numpy", "sentencepiece", "websockets", "asyncio"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "bench").glob("*.py")), ids=lambda file: file.stem)
+def test_what_a_benchmark_imports_is_there(file: Path) -> None:
+    """They run seldom: a name that is gone would be found late."""
+    for name in imports(file):
+        module, _, what = name.rpartition(".")
+        if not any(name.split(".")[0] == top for top in (*OURS, "bench")):
+            continue
+        found = importlib.util.find_spec(name) if _is_module(name) else None
+        assert found or hasattr(importlib.import_module(module), what), f"{file}: no {name}"
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

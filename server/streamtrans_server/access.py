@@ -73,7 +73,8 @@ def presented(headers: Headers, query: dict[str, str]) -> str:
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     if scheme.lower() in SCHEMES:
         return token.strip()
-    offered = [name.strip() for name in headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    lines = headers.get_all("Sec-WebSocket-Protocol")
+    offered = [name.strip() for line in lines for name in line.split(",")]
     for name in offered:
         if name.startswith(KEY_SUBPROTOCOL):
             return name.removeprefix(KEY_SUBPROTOCOL)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
+from websockets.datastructures import Headers, MultipleValuesError
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
@@ -158,10 +158,17 @@ class App:
             try:
                 asked = dict(parse_qsl(query, keep_blank_values=True))
                 self._admit(connection, request.headers, path, asked)
-            except Refusal as refusal:
-                self.metrics.refusals.labels(refusal.reason).inc()
-                return self._refuse(connection, refusal)
-            return None
+            except (
+                MultipleValuesError,
+                ValueError,
+            ):  # a header twice, or an origin that is no address
+                refusal = Refusal(HTTPStatus.BAD_REQUEST, "bad_request", "a header cannot be read")
+            except Refusal as refused:
+                refusal = refused
+            else:
+                return None
+            self.metrics.refusals.labels(refusal.reason).inc()
+            return self._refuse(connection, refusal)
         if path == "/healthz":
             return connection.respond(HTTPStatus.OK, "alive\n")
         if path == "/readyz":

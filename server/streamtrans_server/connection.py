@@ -98,8 +98,12 @@ class Connection:
 
     def resume(self, session: LiveSession, after: int) -> None:
         """Go on with a session that lost its connection. Raises Failure resume_lost."""
-        session.attach(self, after)
-        self.session = session
+        self.session = session  # before the events that were missed go out: they tell its clock
+        try:
+            session.attach(self, after)
+        except Failure:
+            self.session = None
+            raise
 
     def lost(self) -> None:
         """The socket is gone; free what it held before another client can be let in."""

@@ -199,7 +199,7 @@ class EngineThread:
         session = channel.session
         if session is not None:
             if isinstance(channel.arrivals, SpokenArrivals):
-                if isinstance(command, Audio):
+                if isinstance(command, Audio) and command.data:
                     channel.arrivals.sound(session.clock, arrived)
                 channel.waiting_ms = session.waiting_ms
             elif isinstance(command, Text):

@@ -34,9 +34,12 @@ class LagWatch:
             return
         self._looked = now
         for channel in channels:
-            session, oldest = channel.session, channel.arrivals.oldest
+            session = channel.session
             if session is None or session.paused or now - channel.lag_sent < INTERVAL:
                 continue
+            oldest = (
+                channel.arrivals.oldest if session.backlog else None
+            )  # less than a frame waits for ever
             if oldest is None or now - oldest < self._lag:
                 self._recovered(channel, session, now)
                 continue

@@ -137,7 +137,7 @@ class Listener:
 
         A chunk that is begun counts, less than a frame does not.
         """
-        frames = (self._sound.end - self._scored) // FRAME
+        frames = (self._input.certain - self._scored) // FRAME
         return -(-frames * FRAME // self._size) + len(self._due) + len(self._commands)
 
     @property
@@ -174,7 +174,7 @@ class Listener:
     @property
     def _reach(self) -> int:
         """The sample up to which the detector may go: to the next command, or as far as there is sound."""
-        return self._commands[0][0] if self._commands else self._sound.end
+        return self._commands[0][0] if self._commands else self._input.certain
 
     def _obey(self) -> None:
         """Commands whose sound is scored wait for the chunks of it."""

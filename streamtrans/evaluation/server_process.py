@@ -52,14 +52,22 @@ class Server:
         return found
 
 
+def _proc(pid: int, name: str) -> str:
+    """A file of a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    fields = _proc(pid, "stat").rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> dict[str, int]:
-    """KiB by name."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    """KiB by name; nothing of a process that is gone."""
+    lines = _proc(pid, "status").splitlines()
     sizes = (line.split() for line in lines if line.startswith(("VmHWM", "RssFile")))
     return {name.rstrip(":"): int(size) for name, size, _ in sizes}
 

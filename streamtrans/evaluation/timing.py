@@ -132,7 +132,7 @@ def time_stream(
     """Drive one session through its source; rate: samples a second, of audio. Raises PolicyError, SessionError,
     SimulationError."""
     timing = Timing(source[-1].ms if source else 0.0, rate is not None)
-    session = engine.open(policy) if rate is None else engine.open(policy, rate=rate)
+    session = engine.open(policy, rate=rate)
     finish = 0.0
     try:
         for arrival in source:

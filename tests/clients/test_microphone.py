@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 import webvtt
+from rich.console import Console
 from scripted_server import in_loop
 from scripted_site import Site
 from streamtrans_clients import SessionFailed, connect
 from streamtrans_clients.connection import Line
+from streamtrans_clients.listen import listen
 from streamtrans_clients.microphone import Microphone, MicrophoneError, level
 from streamtrans_clients.spool import Spool
 from virtual_microphone import RATE, VirtualMicrophone, virtual_microphone
@@ -263,6 +266,77 @@ async def test_frames_and_events_are_whole_however_the_connection_breaks(after: 
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert isinstance(events[-1], Done) and events[-1].target_words == 20
     assert [line.open for line in lines] == [False, True]
+
+
+@in_loop
+async def test_leaving_ends_the_attempts_to_come_back() -> None:
+    site = Site("audio")
+    lines: list[Line] = []
+    with site.serving() as url:
+        address = url.replace("http", "ws") + "v1/translate"
+        async with connect(address, kind="audio", rate=RATE, on_line=lines.append) as session:
+            reading = asyncio.create_task(anext(session))
+            site.drop(closed=True)
+            while not lines:
+                await asyncio.sleep(0.01)
+            await session.abort()
+            site.reopen()
+            with pytest.raises(SessionFailed, match="the session was left"):
+                await asyncio.wait_for(reading, 5)
+    assert [line.open for line in lines] == [False]
+
+
+class Device:
+    """sounddevice, whose PortAudio starts again only at the third attempt."""
+
+    PortAudioError = OSError
+
+    def __init__(self) -> None:
+        self.starts = 0
+
+    def _terminate(self) -> None:
+        if self.starts:
+            raise self.PortAudioError("not initialized")
+
+    def _initialize(self) -> None:
+        self.starts += 1
+        if self.starts < 3:
+            raise self.PortAudioError("no sound server")
+
+
+@in_loop
+async def test_a_microphone_waits_for_portaudio_to_start_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device, opened = Device(), []
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    monkeypatch.setattr("streamtrans_clients.microphone.AGAIN", 0.01)
+    microphone = Microphone(None, RATE)
+    monkeypatch.setattr(microphone, "open", lambda: opened.append(device.starts))
+    await microphone._open_again()
+    assert opened == [3]
+
+
+class Broken(Microphone):
+    """One frame, then an error that nobody foresaw."""
+
+    def open(self) -> None:
+        """There is no device."""
+
+    async def frames(self) -> AsyncIterator[bytes | None]:
+        yield bytes(3200)
+        raise MicrophoneError("it burns")
+
+
+@in_loop
+async def test_a_recording_that_fails_ends_the_session_and_is_told() -> None:
+    site = Site("audio")
+    with site.serving() as url:
+        address = url.replace("http", "ws") + "v1/translate"
+        opening = functools.partial(connect, address, kind="audio", rate=RATE)
+        with pytest.raises(MicrophoneError, match="it burns"):
+            await listen(opening, Broken(None, RATE), [], Console(quiet=True))
+    assert site.pcm == bytes(3200)
 
 
 @in_loop

@@ -240,6 +240,43 @@ def test_what_is_kept_is_the_open_segment() -> None:
     assert record.prefix == ()
 
 
+@pytest.mark.parametrize("lost", [Flush(), Text("  ", 0.0)])
+def test_what_the_server_may_not_have_taken_can_be_sent_again(lost: Command) -> None:
+    """The line broke before a flush arrived, while the segment of what went before it was on its way."""
+    record, server = Record(None), Server()
+    first, second = Text("one. ", 0.0), Text("two. ", 0.0)
+    record.sent(first)
+    record.sent(lost)
+    for event in server.take(first):
+        record.received(event)
+    assert record.number(server.taken + 1) == lost
+    record.sent(second)
+    for event in [*server.take(lost), *server.take(second)]:
+        record.received(event)
+    assert not record._log
+
+
+def test_a_flush_behind_the_last_sample_of_a_segment_can_be_sent_again() -> None:
+    record = Record(None, RATE)
+    record.sent(Audio(bytes(RATE)))  # 500 ms
+    record.sent(Flush())
+    record.received(Segment(1, 0, 0, end=500.0))
+    assert record.number(2) == Flush()
+
+
+def test_a_policy_that_a_lost_session_took_can_be_sent_again() -> None:
+    record, server = Record("wait-1"), Server()
+    change = SetPolicy("wait-2")
+    for command in (Text("one ", 0.0), change):
+        record.sent(command)
+        for event in server.take(command):
+            record.received(event)
+    record.restart(0.0)
+    for event in (Source(1, "one", 0, 0.0), Target(2, "ONE", 0, 1, 0.0), Segment(3, 1, 1)):
+        record.received(event)
+    assert record.number(2) == change
+
+
 def test_a_word_taken_back_is_not_accepted() -> None:
     record, server = Record(None), Server()
     record.sent(Text("one two three ", 0.0))

@@ -130,7 +130,8 @@ def test_any_cutting_gives_the_same_events_at_other_rates(rate: int) -> None:
                 size = rng.randint(1, 6_000) if rng else len(part)
                 engine.feed(session, Audio(part[:size]))
                 part = part[size:]
-                events += fakes.run(engine).get(session, [])
+                if rng is None or rng.random() < 0.5:  # a busy engine gets to it later
+                    events += fakes.run(engine).get(session, [])
             events += fakes.speak(engine, session, command)
         return events
 

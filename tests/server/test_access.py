@@ -153,6 +153,23 @@ def test_origins(origin: str | None, allowed: tuple[str, ...], lets_in: bool) ->
 
 
 @in_loop
+async def test_headers_that_cannot_be_read_are_refused_by_name() -> None:
+    async with served() as server:
+        for headers in (
+            [("Authorization", "Bearer one"), ("Authorization", "Bearer two")],
+            [("Origin", "http://[")],
+        ):
+            with pytest.raises(InvalidStatus) as caught:
+                async with connect(server.url, additional_headers=headers, compression=None):
+                    pass
+            assert caught.value.response.status_code == 400
+        twice = [("Sec-WebSocket-Protocol", "realtime"), ("Sec-WebSocket-Protocol", "v1")]
+        async with connect(server.url, additional_headers=twice, compression=None) as peer:
+            await send(peer, START)
+            assert json.loads(await peer.recv())["type"] == "ready"
+
+
+@in_loop
 async def test_a_page_from_elsewhere_is_refused() -> None:
     async with served(allowed_origins=["https://friend"]) as server:
         error = await refused(connect(server.url, origin="https://evil"))  # type: ignore[arg-type]

@@ -12,7 +12,19 @@ from typing import Any
 import pytest
 from fake_engine import FakeEngine, GatedEngine
 from fake_speech import PAUSE_MS, STEP_MS, WORD_MS, speech
-from harness import START, complete, finish, get, in_loop, of_type, rest, send, served, until
+from harness import (
+    START,
+    complete,
+    finish,
+    get,
+    in_loop,
+    of_type,
+    rest,
+    send,
+    served,
+    started,
+    until,
+)
 from streamtrans_server.arrivals import SpokenArrivals
 from test_operations import metrics
 from test_resume import back, take
@@ -198,10 +210,27 @@ async def test_sound_that_waits_is_lag() -> None:
 
 @in_loop
 async def test_silence_that_was_heard_is_no_lag() -> None:
+    """Another session keeps the server awake: less than a frame of the first one is never heard."""
     async with served(lag_ms=30) as server, hearing(server.url) as peer:
-        await peer.send(bytes(6400))
-        await asyncio.sleep(0.2)  # time is the subject here
-        assert await finish(peer) == []
+        await peer.send(bytes(6500))
+        async with started(server.url) as other:
+            for _ in range(20):
+                await send(other, {"type": "text", "text": "word "})
+                await asyncio.sleep(0.02)  # time is the subject here
+        await send(peer, {"type": "end"})
+        assert [message["type"] for message in await rest(peer)] == ["done"]
+
+
+@in_loop
+async def test_frames_without_sound_leave_nothing_behind() -> None:
+    engine = FakeEngine()
+    async with served(engine) as server, hearing(server.url) as peer:
+        for _ in range(200):
+            await peer.send(b"")
+        await peer.send(speech("one two."))
+        (session,) = server.app.sessions.values()
+        assert await finish(peer) == ["ONE", "TWO"]
+    assert len(session._channel.arrivals._sound) <= 2  # type: ignore[attr-defined]
 
 
 def test_a_word_arrived_with_the_sound_it_was_heard_in() -> None:

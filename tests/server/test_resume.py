@@ -67,6 +67,23 @@ async def test_what_was_missed_comes_and_what_was_not_taken_is_sent_again() -> N
 
 
 @in_loop
+async def test_words_that_were_missed_tell_when_they_are_sent() -> None:
+    async with served() as server:
+        async with kept(server.url) as (peer, token):
+            await send(peer, {"type": "text", "text": "one two "})
+            await take(peer, 4)
+            peer.transport.abort()
+        await until(lambda: next(iter(server.app.sessions.values())).detached)
+        async with back(server.url, token, 0) as peer:
+            await send(peer, {"type": "ack", "seq": 2})  # at once: it meets a session
+            events = await take(peer, 5)
+            await send(peer, {"type": "end"})
+            await rest(peer)
+    emitted = [event["emitted"] for event in events if event["type"] == "target"]
+    assert len(emitted) == 2 and all(clock > 0 for clock in emitted)
+
+
+@in_loop
 async def test_the_end_that_was_missed_is_told_too() -> None:
     async with served() as server:
         async with kept(server.url) as (peer, token):

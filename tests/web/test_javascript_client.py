@@ -201,6 +201,38 @@ def test_audio_arrives_whole_over_a_cut_connection(chromium: Any) -> None:
     assert site.starts[0]["rate"] == 16000
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_sound_is_kept_for_ten_minutes_at_most_and_only_to_come_back(
+    chromium: Any, keep: bool
+) -> None:
+    """Eleven minutes in frames of 1 s: a session that cannot come back lets go of each."""
+    site = Site("audio", keeps=keep)
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        page.evaluate(COUNT_KEPT)
+        opened(page, kind="audio", rate=8000, keep=keep)
+        page.evaluate("async () => { for (let s = 0; s < 660; s++) session.sendAudio(new Int16Array(8000)); }")
+        kept = page.evaluate("window.kept")
+        assert 600 <= kept <= 601 if keep else kept == 0
+        page.evaluate("session.end()")
+    assert len(site.pcm) == 660 * 16000
+
+
+COUNT_KEPT = """async () => {
+    window.kept = 0;  // of the list of what went out
+    const { push, splice } = Array.prototype;
+    const sound = (entry) => Boolean(entry?.command instanceof Int16Array);
+    Array.prototype.push = function (...all) {
+        kept += all.filter(sound).length;
+        return push.apply(this, all);
+    };
+    Array.prototype.splice = function (...all) {
+        const gone = splice.apply(this, all);
+        kept -= gone.filter(sound).length;
+        return gone;
+    };
+}"""
+
+
 def test_words_and_their_times_go_on_in_a_new_session(chromium: Any, site: str) -> None:
     """The server forgets a session in the middle of its second segment: what follows counts and times on."""
     text = "one two. three four five six. seven."

@@ -105,8 +105,8 @@ class Deepgram(Dialect):
             if isinstance(event, Source):
                 frames += self._word(event)
             elif isinstance(event, Segment):
-                self._pausing = True
-                if not self._finalizing:
+                self._pausing = event.end is not None  # else it was cut while somebody spoke
+                if self._pausing and not self._finalizing:
                     frames += self._paused()
             elif isinstance(event, Marked):
                 self._finalizing -= 1

@@ -206,6 +206,8 @@ class Transcription(Realtime):
         if isinstance(event, Source):
             yield from self._word(event)
         elif isinstance(event, Segment):
+            if event.end is None and self._detects:
+                return  # it was cut while somebody spoke
             end = self._item.last if event.end is None else event.end
             if self._asked:
                 self._pause = end
@@ -243,7 +245,7 @@ class Transcription(Realtime):
     def _answer(self, asked: _Asked) -> Iterator[bytes]:
         """All that was appended before a commit or clear is heard."""
         self._pause = None
-        if asked.commits and self._transcribed is not None:
+        if asked.commits:
             yield from self._end_item(asked.end)
         else:
             self._item, self._ended = self._new_item(), asked.end
@@ -259,6 +261,8 @@ class Transcription(Realtime):
             "input_audio_buffer.committed", item_id=item.id, previous_item_id=self._previous
         )
         self._previous = item.id
+        if self._transcribed is None:
+            return
         yield self.event(
             "conversation.item.input_audio_transcription.completed",
             item_id=item.id,

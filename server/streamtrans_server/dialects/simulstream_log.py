@@ -21,6 +21,8 @@ from streamtrans_server.logs import say
 
 log = logging.getLogger("streamtrans.server.simulstream")
 
+MOST_FRAMES = 10_000  # whose arrival is remembered
+
 
 class SimulstreamLog:
     """Of one stream; without a path, or before `begin`, nothing is written."""
@@ -43,9 +45,11 @@ class SimulstreamLog:
     def heard(self, size: int) -> None:
         """A frame of audio came."""
         self._bytes += size
-        if self._id:
+        if self._id and size:
             self._heard.append(self._bytes)
             self._arrived.append(time.monotonic())
+            if len(self._heard) > MOST_FRAMES:  # nothing was said in them
+                del self._heard[0], self._arrived[0]
 
     def written(self, words: Sequence[str], at: float) -> None:
         """Words go out; at: ms of audio taken in when the last of them was written."""
