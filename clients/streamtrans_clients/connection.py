@@ -90,6 +90,7 @@ class Session:
         self._sending = asyncio.Lock()
         self._returning = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.Task[None] | None = None
 
     async def send_text(self, text: str, at: float | None = None) -> None:
         """A piece of source text of any size; `at` is the source clock in ms.
@@ -123,7 +124,7 @@ class Session:
 
     async def abort(self) -> None:
         """Leave without waiting for the rest."""
-        self._returns = False
+        self._stay_away()
         if self._socket is not None:
             await self._socket.close()
 
@@ -142,7 +143,7 @@ class Session:
 
     async def close(self) -> None:
         """Give the connection back; `connect` does it."""
-        self._returns = False
+        self._stay_away()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -247,12 +248,27 @@ class Session:
                 socket.transport.abort()
             self._on_line(Line(False, why.text if why else "there is none"))
             try:
-                await patiently(self._try_again, self._patience)
+                await self._retried()
             except SessionFailed as failure:
                 self._failure = failure
                 raise
             self.reconnects += 1
             self._on_line(Line(True))
+
+    async def _retried(self) -> None:
+        """Until there is a socket. Raises SessionFailed when none comes in time or the session is left."""
+        self._retry = asyncio.create_task(patiently(self._try_again, self._patience))
+        [failure] = await asyncio.gather(self._retry, return_exceptions=True)
+        if not self._returns:
+            raise SessionFailed("connection_lost", "the session was left")
+        if failure is not None:
+            raise failure
+
+    def _stay_away(self) -> None:
+        """No way back from here on; a socket that is being opened is given up."""
+        self._returns = False
+        if self._retry is not None:
+            self._retry.cancel()
 
     async def _try_again(self) -> None:
         try:

@@ -40,10 +40,8 @@ async def listen(
             display.state(f"listening: {session.ready.model} at {microphone.rate} Hz")
             _stop_at_signals(microphone)
             spool = Spool(microphone.rate)
-            tasks = [
-                asyncio.create_task(_record(microphone, spool, display)),
-                asyncio.create_task(_send(spool, session)),
-            ]
+            recording = asyncio.create_task(_record(microphone, spool, display))
+            tasks = [recording, asyncio.create_task(_send(spool, session))]
             try:
                 async for event in session:
                     display.show(event)
@@ -53,10 +51,21 @@ async def listen(
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+            if not recording.cancelled():
+                recording.result()  # raises what ended it
 
 
 async def _record(microphone: Microphone, spool: Spool, display: LiveCaptions) -> None:
-    """Sound goes on coming while the connection is lost."""
+    """Sound goes on coming while the connection is lost; the spool ends however the recording does."""
+    try:
+        await _fill(spool, microphone, display)
+        display.state("finishing")
+    finally:
+        spool.end()
+
+
+async def _fill(spool: Spool, microphone: Microphone, display: LiveCaptions) -> None:
+    """To the end of the recording."""
     gone, given_up = False, 0.0
     async for frame in microphone.frames():
         if frame is None:
@@ -71,8 +80,6 @@ async def _record(microphone: Microphone, spool: Spool, display: LiveCaptions) -
         if int(spool.given_up) > int(given_up):
             display.state(f"{spool.given_up:.0f} s of what you said waited too long and are lost")
             given_up = spool.given_up
-    display.state("finishing")
-    spool.end()
 
 
 async def _send(spool: Spool, session: Session) -> None:

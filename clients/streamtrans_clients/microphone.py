@@ -6,6 +6,7 @@ This file knows devices and frames of PCM. It does not know sessions. It needs t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
@@ -109,11 +110,10 @@ class Microphone:
         self._close()
         while not self._stopped:
             await asyncio.sleep(AGAIN)
-            sounddevice._terminate()  # PortAudio sees new devices only when it starts
-            sounddevice._initialize()
             try:
+                _start_again(sounddevice)
                 return self.open()
-            except MicrophoneError:
+            except (MicrophoneError, sounddevice.PortAudioError):
                 self._close()
 
 
@@ -126,6 +126,13 @@ def level(frame: bytes) -> float:
     samples = np.frombuffer(frame, "<i2").astype(np.int32)
     peak = int(np.abs(samples).max(initial=0))
     return max(-100.0, 20 * float(np.log10(peak / 32768))) if peak else -100.0
+
+
+def _start_again(sounddevice: ModuleType) -> None:
+    """PortAudio sees new devices only when it starts. Raises PortAudioError."""
+    with contextlib.suppress(sounddevice.PortAudioError):  # it did not start the last time
+        sounddevice._terminate()
+    sounddevice._initialize()
 
 
 def _sounddevice() -> ModuleType:

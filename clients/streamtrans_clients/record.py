@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import takewhile
 
 from msgspec.structs import replace
 
@@ -28,6 +29,7 @@ from streamtrans.messages import (
     SetPolicy,
     Source,
     Target,
+    Text,
 )
 from streamtrans_clients.errors import SessionFailed
 from streamtrans_clients.source_audio import SourceAudio
@@ -43,6 +45,7 @@ class Sent:
     message: Command
     end: int
     answered: bool = False  # Mark and SetPolicy: the reader has seen the answer
+    taken: bool = False  # Mark and SetPolicy: answered by this session on the server
 
 
 class Record:
@@ -195,7 +198,7 @@ class Record:
         if not waiting:
             return event
         entry = waiting.popleft()
-        seen, entry.answered = entry.answered, True
+        seen, entry.answered, entry.taken = entry.answered, True, True
         return None if seen else event
 
     def _close(self, segment: Segment) -> None:
@@ -205,7 +208,12 @@ class Record:
         self._forget()
 
     def _forget(self) -> None:
-        while self._log and self._used_up(self._log[0]):
+        """Drop what is used up, to the last message that the server surely took: what follows may be on its way."""
+        count = 0
+        for number, entry in enumerate(takewhile(self._used_up, self._log), 1):
+            if _taken(entry):
+                count = number
+        for _ in range(count):
             entry = self._log.popleft()
             self._dropped += 1
             if isinstance(entry.message, SetPolicy):
@@ -217,6 +225,16 @@ class Record:
         if isinstance(entry.message, (Mark, SetPolicy)):
             return entry.answered
         return not isinstance(entry.message, End)
+
+
+def _taken(used: Sent) -> bool:
+    """Does a used-up message prove that the server took it? A flush or white space proves nothing."""
+    message = used.message
+    if isinstance(message, Text):
+        return bool(message.text.strip())
+    if isinstance(message, Audio):
+        return bool(message.data)
+    return used.taken
 
 
 def _own(message: Command) -> bool:

@@ -69,7 +69,7 @@ export class Session {
     this.#start = { type: "start", version: PROTOCOL_VERSION, source, target, kind };
     if (policy) this.#start.policy = policy;
     if (kind === "audio") this.#start.rate = rate;
-    this.#outgoing = kind === "audio" ? new OutgoingSound(rate) : new Outgoing();
+    this.#outgoing = this.#nothingSent();
     if (keep) this.#start.keep = true;
     this.#patience = patience;
     this.ready = null;
@@ -138,8 +138,12 @@ export class Session {
 
   #send(command) {
     if (FINAL.has(this.state)) throw new SessionFailed("bad_order", `the session is ${this.state}`);
-    this.#outgoing.add(command);
+    if (this.state !== "open" || this.ready.token) this.#outgoing.add(command);
     if (this.state === "open") this.#write(command);
+  }
+
+  #nothingSent() {
+    return this.#start.kind === "audio" ? new OutgoingSound(this.#start.rate) : new Outgoing();
   }
 
   #write(command) {
@@ -202,6 +206,7 @@ export class Session {
     this.#lostAt = 0;
     this.#enter("open");
     for (const command of this.#outgoing.after(ready.received ?? 0)) this.#write(command);
+    if (!ready.token) this.#outgoing = this.#nothingSent(); // it cannot come back: nothing is needed again
     this.#opening.resolve(ready);
     const type = back ? "resumed" : "ready";
     this.#tell(type, { ...ready, type });
