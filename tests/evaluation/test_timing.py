@@ -31,7 +31,7 @@ class ScriptedEngine:
     def seconds(self) -> float:
         return self._time / 1000
 
-    def open(self, policy: str) -> Session:
+    def open(self, policy: str, rate: int | None = None) -> Session:
         self.sessions += 1
         return cast(Session, self)
 
