@@ -203,17 +203,19 @@ class Engine:
             self._read_alike(list(alike))
 
     def _read_alike(self, words: list[tuple[Unit, Session]]) -> None:
-        pieces = pad_sequence([self._unit(unit) for unit, _ in words], True, self.vocabulary.pad)
-        lengths = None if pieces.shape[1] == 1 else self._tensor([len(unit) for unit, _ in words])
+        units = [unit for unit, _ in words]
+        source = self._padded(units)
+        lengths = None if source.shape[1] == 1 else self._tensor([len(unit) for unit in units])
         rows = self._rows([session for _, session in words])
-        pieces = pieces.to(self._device)
-        self._slots.put(rows, self._model.read(pieces, self._slots.take(rows), lengths))
+        self._slots.put(rows, self._model.read(source, self._slots.take(rows), lengths))
 
-    def _unit(self, unit: Unit) -> torch.Tensor:
-        """Ids, or states in the dtype of the model, on the host."""
-        if isinstance(unit, list):
-            return torch.tensor(unit)
-        return torch.from_numpy(unit).to(self._model.embedding.weight.dtype)
+    def _padded(self, units: Sequence[Unit]) -> torch.Tensor:
+        """(B, T) ids or, of a direct model, (B, T, D) states. A tensor for each unit costs: only states have one."""
+        if self.model.direct:
+            states = [torch.from_numpy(unit) for unit in units]
+            return pad_sequence(states, True).to(self._device, self._model.embedding.weight.dtype)
+        longest, pad = max(map(len, units)), self.vocabulary.pad
+        return self._tensor([[*unit, *[pad] * (longest - len(unit))] for unit in units])
 
     def _run_write(self, sessions: Sequence[Session]) -> None:
         if self._beam:
