@@ -20,12 +20,12 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
 	touch $(READY)
 
-# What the tests of the page and of the microphone need besides Python (Debian's names): without it they are skipped.
+# What the tests of the page, of the microphone and of voices need besides Python (Debian's names): without it they are skipped.
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo)
 system:
 	$(SUDO) apt-get update -qq
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-		chromium libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins
+		chromium libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins flite festival festvox-kdlpc16k
 
 demo: setup
 	$(BIN)/streamtrans demo

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from streamtrans.audio.pcm import Samples
 from streamtrans.audio.resample import RATE
 from streamtrans.training.synthesis import SpokenWord, Utterance
+
+BANDS = 8  # of a microphone's colour
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,17 @@ class Augmentation:
     """How far samples are changed. `..._share`: of the utterances this happens to.
 
     speed: factors from 1 - speed to 1 + speed; silence: s at most before and after; reverberation: s from lowest to
-    highest until a room's sound has fallen by 60 dB; noise: dB from lowest to highest of speech over it; level: dB from
-    lowest to highest of the loudest sample, over 0 is clipped; telephone: nothing over 4 kHz.
+    highest until a room's sound has fallen by 60 dB; colour: dB by which a microphone favours frequencies,
+    standard deviation; noise: dB from lowest to highest of speech over it; level: dB from lowest to highest of the
+    loudest sample, over 0 is clipped; telephone: nothing over 4 kHz.
     """
 
     speed: float = 0.1
     silence: float = 0.5
     reverberation: tuple[float, float] = (0.1, 0.7)
     reverberation_share: float = 0.5
+    colour: float = 4.0
+    colour_share: float = 0.5
     noise: tuple[float, float] = (5.0, 40.0)
     noise_share: float = 0.8
     level: tuple[float, float] = (-30.0, 3.0)
@@ -44,6 +50,8 @@ class Augmentation:
         x = utterance.samples
         if rng.random() < self.reverberation_share:
             x = reverberate(x, impulse_response(rng.uniform(*self.reverberation), rng))
+        if rng.random() < self.colour_share:
+            x = equalize(x, rng.normal(0, self.colour, BANDS))
         if rng.random() < self.noise_share:
             noise = coloured_noise(len(x), rng.uniform(0, 2), rng)
             x = mix(x, noise, rng.uniform(*self.noise))
@@ -53,7 +61,13 @@ class Augmentation:
 
 
 CLEAN = Augmentation(
-    speed=0, silence=0, reverberation_share=0, noise_share=0, level=(-6.0, -6.0), telephone_share=0
+    speed=0,
+    silence=0,
+    reverberation_share=0,
+    colour_share=0,
+    noise_share=0,
+    level=(-6.0, -6.0),
+    telephone_share=0,
 )
 
 
@@ -93,6 +107,17 @@ def reverberate(x: Samples, response: Samples) -> Samples:
     size = 1 << (len(x) + len(response) - 1).bit_length()
     product = np.fft.rfft(x, size) * np.fft.rfft(response, size)
     return np.fft.irfft(product, size)[: len(x)].astype(np.float32)
+
+
+def equalize(x: Samples, gains: NDArray[np.float64]) -> Samples:
+    """Each frequency louder by a gain in dB: `gains` hold for points even in octaves from 60 Hz to 8 kHz, straight
+    lines between them.
+    """
+    size = 1 << max(1, (len(x) - 1).bit_length())
+    frequency = np.fft.rfftfreq(size, 1 / RATE)
+    points = np.geomspace(60, RATE / 2, len(gains))
+    curve = 10 ** (np.interp(np.log(frequency + 1), np.log(points + 1), gains) / 20)
+    return np.fft.irfft(np.fft.rfft(x, size) * curve, size)[: len(x)].astype(np.float32)
 
 
 def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> Samples:

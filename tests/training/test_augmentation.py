@@ -16,6 +16,7 @@ from streamtrans.training.augmentation import (
     at_level,
     changed_speed,
     coloured_noise,
+    equalize,
     impulse_response,
     mix,
     padded,
@@ -96,6 +97,18 @@ def test_an_impulse_response_falls_by_60_db_in_its_time() -> None:
 def test_reverberation_is_convolution_and_keeps_the_time() -> None:
     x, response = rng(1).standard_normal(300).astype(np.float32), impulse_response(0.01, rng(2))
     np.testing.assert_allclose(reverberate(x, response), np.convolve(x, response)[:300], atol=1e-4)
+
+
+def test_a_microphones_colour_is_louder_where_it_says() -> None:
+    x = coloured_noise(1 << 16, 0, rng())
+    gains = np.array([12.0, 0, 0, 0, 0, 0, 0, -12.0])
+    change = np.square(np.abs(np.fft.rfft(equalize(x, gains)) / np.fft.rfft(x)))
+    decibels = 10 * np.log10(change)
+    hertz = np.fft.rfftfreq(1 << 16, 1 / 16_000)
+    assert decibels[hertz < 50].mean() == pytest.approx(12, abs=0.5)
+    assert np.abs(decibels[(hertz > 130) & (hertz < 3_900)]).max() < 0.5
+    assert decibels[-10:].mean() == pytest.approx(-12, abs=0.1)
+    np.testing.assert_allclose(equalize(x, np.zeros(8)), x, atol=1e-5)
 
 
 @pytest.mark.parametrize("slope", [0, 1, 2])
