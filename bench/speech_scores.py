@@ -173,10 +173,11 @@ def measured(engine: Engine, speech: SpeechSet, policy: str, args: argparse.Name
 
 
 def digests(model: str, recognizer: str, language: str) -> list[str]:
-    """SHA-256 of the weights of both models."""
+    """SHA-256 of the weights of both models, and of the recogniser's language model."""
     folders = (pretrained.find(model), pretrained.find_recognizer(recognizer, language))
-    files = [folder / "model.safetensors" for folder in folders if folder]
-    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    names = ("model.safetensors", checkpoint.LANGUAGE_MODEL)
+    files = [folder / name for folder in folders if folder for name in names]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()]
 
 
 def main() -> None:

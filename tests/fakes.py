@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import tempfile
 import tomllib
@@ -20,10 +21,12 @@ from streamtrans.messages import Command, Event
 from streamtrans.models.config import ModelConfig
 from streamtrans.models.ctc import CTCWords, HeardWord
 from streamtrans.models.model import Model
+from streamtrans.models.ngram import NGrams
 from streamtrans.models.piece_states import evidence
 from streamtrans.models.recognizer import Recognizer, RecognizerConfig, best
 from streamtrans.nn.windows import next_windows
 from streamtrans.text.vocabulary import Vocabulary
+from streamtrans.training.language_model import build
 from streamtrans.training.recipe import RECIPES, load_recipe
 
 WORDS = (
@@ -131,6 +134,21 @@ def recognizer(config: RecognizerConfig = HEARD) -> Recognizer:
     return made
 
 
+@functools.cache
+def language_model() -> NGrams:
+    """Of the pieces of `spoken_vocabulary`, from the sentences that these were learned from."""
+    lines = [line.rstrip(".") for line in sentences(400)]
+    return build([(lines, 1)], spoken_vocabulary(), 3, 2000)
+
+
+@functools.cache
+def advised_recognizer() -> Recognizer:
+    """`recognizer` with `language_model`."""
+    made = copy.copy(recognizer())
+    made.language_model = language_model()
+    return made
+
+
 def heard_wholly(
     recognizer: Recognizer, vocabulary: Vocabulary, samples: Samples
 ) -> list[HeardWord]:
@@ -168,10 +186,13 @@ def noise(seconds: float = 3.0, seed: int = 0) -> Samples:
 
 
 def hearing_engine(
-    max_sessions: int = 4, max_batch: int = 8, detector: SpeechDetector | None = None
+    max_sessions: int = 4,
+    max_batch: int = 8,
+    detector: SpeechDetector | None = None,
+    ear: Recognizer | None = None,
 ) -> Engine:
     """An engine that hears: words at random, but always the same for the same sound; segments may be long."""
-    heard = (recognizer(), spoken_vocabulary())
+    heard = (ear or recognizer(), spoken_vocabulary())
     torch.manual_seed(0)
     return Engine(
         model(words=80, window=240, memory=240),
@@ -188,9 +209,11 @@ def direct_model(seed: int = 0) -> Model:
     return model(seed, states=HEARD.dim, words=80, window=240, memory=240)
 
 
-def direct_engine(max_sessions: int = 4, max_batch: int = 8, beam: int = 1) -> Engine:
+def direct_engine(
+    max_sessions: int = 4, max_batch: int = 8, beam: int = 1, ear: Recognizer | None = None
+) -> Engine:
     """An engine over `direct_model`, which hears as `hearing_engine` does."""
-    heard = (recognizer(), spoken_vocabulary())
+    heard = (ear or recognizer(), spoken_vocabulary())
     return Engine(
         direct_model(), vocabulary(), max_sessions, max_batch, beam, heard, detector=Loudness()
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from streamtrans.audio.features import HOP, LogMel
 from streamtrans.audio.pcm import Samples
 from streamtrans.audio.speech_detector import FRAME, DetectorState, SpeechDetector
 from streamtrans.engine.listener import Listener
+from streamtrans.models.decoding import decoding
 from streamtrans.models.piece_states import States, evidence
-from streamtrans.models.recognizer import Recognizer, best
+from streamtrans.models.recognizer import Recognizer
 from streamtrans.models.speech_encoder import SpeechEncoderState
 from streamtrans.nn.streaming import State
 from streamtrans.nn.windows import Past
@@ -51,7 +53,8 @@ class Hearing:
     ) -> None:
         self.config = recognizer.config
         self._states = self.config.dim if direct else 0
-        self._recognizer, self._vocabulary = recognizer, vocabulary
+        self._recognizer = recognizer
+        self._decoding = decoding(recognizer, vocabulary, direct)
         self._device, self._dtype = recognizer.place()
         exact = torch.promote_types(self._dtype, torch.float32)  # no spectrum in half precision
         self._detector = (detector or SpeechDetector.load()).to(self._device, exact)
@@ -61,7 +64,7 @@ class Hearing:
 
     def listener(self, row: int, rate: int) -> Listener:
         """Of a new session, on a clean row. Raises AudioError bad_rate."""
-        return Listener(row, rate, self.config, self._vocabulary, self._states)
+        return Listener(row, rate, self.config, self._decoding.words, self._states)
 
     def step(self, listeners: Sequence[Listener]) -> None:
         """A frame of each that has one to score, then a chunk of each that has one due."""
@@ -101,14 +104,14 @@ class Hearing:
 
     def _label(
         self, rows: Tensor, chunks: list[Samples]
-    ) -> Iterable[tuple[list[int], States | None]]:
+    ) -> Iterable[tuple[Sequence[Any], States | None]]:
         state = self._heard.take(rows)
         mel, samples = self._features.step(self._stack(chunks), state.samples)
         states, encoder = self._recognizer.encode_step(mel.to(self._dtype), state.encoder)
         self._heard.put(rows, HeardState(samples, encoder))
         logits = self._recognizer.output(states)
         frames = evidence(states, logits) if self._states else repeat(None)
-        return zip(best(logits).tolist(), frames, strict=False)
+        return zip(self._decoding.labels(logits), frames, strict=False)
 
     def _stack(self, samples: list[Samples]) -> Tensor:
         device, dtype = self._features.place()

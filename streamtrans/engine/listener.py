@@ -14,7 +14,9 @@ A chunk is due when the frames that cover it are scored, and not before its segm
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +28,9 @@ from streamtrans.audio.resample import RATE
 from streamtrans.audio.segments import Boundary, Edge, SpeechSegmenter
 from streamtrans.audio.speech_detector import FRAME
 from streamtrans.messages import Audio, Command, End, Flush
-from streamtrans.models.ctc import CTCWords, HeardWord
+from streamtrans.models.ctc import HeardWord, Words
 from streamtrans.models.piece_states import States
 from streamtrans.models.recognizer import RecognizerConfig
-from streamtrans.text.vocabulary import Vocabulary
 
 MS = RATE // 1000  # samples
 
@@ -73,8 +74,8 @@ Heard = Spoken | Pause | Command
 class Listener:
     """Owned by a session. `Hearing` asks for the next `frame` and the next `chunk` and says what it heard in them.
 
-    rate: samples a second that come in. states: dim of the states that go with each word, 0: none. Raises AudioError
-    bad_rate.
+    rate: samples a second that come in. new_words: a search for each segment. states: dim of the states that go with
+    each word, 0: none. Raises AudioError bad_rate.
     """
 
     def __init__(
@@ -82,11 +83,11 @@ class Listener:
         row: int,
         rate: int,
         config: RecognizerConfig,
-        vocabulary: Vocabulary,
+        new_words: Callable[[], Words],
         states: int = 0,
     ) -> None:
         self.row, self.states = row, states
-        self._config, self._vocabulary = config, vocabulary
+        self._config, self._new_words = config, new_words
         self._input, self._sound = AudioInput(rate=rate), SampleBuffer()
         self._commands: deque[tuple[int, Command]] = deque()  # and the sample each waits for
         self._segmenter = SpeechSegmenter()
@@ -231,8 +232,8 @@ class Listener:
         first = self._due[0] if self._due else None
         return first if isinstance(first, Chunk) else None
 
-    def labelled(self, labels: list[int], frames: States | None = None) -> None:
-        """What it heard in `chunk`. frames: (T, D + 1), of `piece_states.evidence`."""
+    def labelled(self, labels: Sequence[Any], frames: States | None = None) -> None:
+        """What it heard in `chunk`, of `Decoding.labels`. frames: (T, D + 1), of `piece_states.evidence`."""
         chunk = self._due.popleft()
         assert isinstance(chunk, Chunk)
         if chunk.first:
@@ -263,6 +264,3 @@ class Listener:
             begin = min(max(self._offset + word.begin, self._last), end)
             self._last = end
             self._heard.append(Spoken(word.text, begin, end, at, word.states))
-
-    def _new_words(self) -> CTCWords:
-        return CTCWords(self._vocabulary, self._config, self._config.language)

@@ -14,8 +14,8 @@ from torchaudio.functional import edit_distance
 
 from streamtrans.audio.features import HOP, LogMel
 from streamtrans.audio.pcm import Samples
-from streamtrans.models.ctc import CTCWords
-from streamtrans.models.recognizer import Recognizer, best
+from streamtrans.models.decoding import decoding
+from streamtrans.models.recognizer import Recognizer
 from streamtrans.text.vocabulary import Vocabulary
 
 
@@ -41,8 +41,9 @@ def recognize(recognizer: Recognizer, vocabulary: Vocabulary, samples: Samples) 
     behind = HOP * (frames + config.tail(frames)) - len(samples)
     padded = torch.from_numpy(np.pad(samples, (0, max(0, behind)))).to(device, exact)[None]
     mel = LogMel(config.mels).to(device, exact)(padded).to(dtype)
-    words = CTCWords(vocabulary, config, config.language)
-    heard = words.feed(best(recognizer(mel)[0]).tolist()) + words.flush()
+    search = decoding(recognizer, vocabulary)
+    words = search.words()
+    heard = words.feed(search.labels(recognizer(mel))[0]) + words.flush()
     return " ".join(word.text for word in heard)
 
 

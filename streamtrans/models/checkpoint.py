@@ -1,5 +1,6 @@
 """A model on disk: a folder with model.safetensors, config.json and vocabulary.model, written whole or not at all.
 
+Beside those of a recogniser may stand a language model of its pieces, which training/language_model.py makes.
 In the folder of a direct model of speech is another one, `recognizer`: what it hears with, and was trained with.
 
 It knows file names and dtypes. It knows nothing of training beyond extra tensors it is asked to keep beside the model.
@@ -24,10 +25,12 @@ from torch import Tensor
 
 from streamtrans.models.config import ModelConfig, build
 from streamtrans.models.model import Model
+from streamtrans.models.ngram import NGramError, NGrams
 from streamtrans.models.recognizer import Recognizer, RecognizerConfig
 from streamtrans.text.vocabulary import Vocabulary
 
 RECOGNIZER = "recognizer"  # the folder in that of a direct model
+LANGUAGE_MODEL = "language-model.safetensors"  # of a recogniser, if it has one
 
 
 class CheckpointError(ValueError):
@@ -44,7 +47,8 @@ def save(
 ) -> None:
     """Write a checkpoint that is whole or not there: a stop half way leaves the old one, at worst as `.gone`.
 
-    recognizer: the folder of the one it hears with, which is copied into it.
+    recognizer: the folder of the one it hears with, which is copied into it, without the language model: a direct model
+    hears greedily.
     """
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -70,10 +74,14 @@ def save(
 
 
 def copy(folder: Path, to: Path) -> None:
-    """A checkpoint without what stands beside the model, whole or not there. `to` must not exist. Raises OSError."""
+    """A checkpoint with its language model but nothing else that stands beside the model, whole or not there. `to` must
+    not exist. Raises OSError.
+    """
     draft = to.with_name(to.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     _copy_files(folder, draft)
+    if (folder / LANGUAGE_MODEL).exists():
+        shutil.copyfile(folder / LANGUAGE_MODEL, draft / LANGUAGE_MODEL)
     draft.rename(to)
 
 
@@ -96,7 +104,7 @@ def load(
 def load_recognizer(
     folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[Recognizer, Vocabulary]:
-    """A recogniser ready to serve. Raises CheckpointError."""
+    """A recogniser ready to serve, with its language model if there is one. Raises CheckpointError."""
     model, vocabulary = load_any(folder, device, dtype)
     if not isinstance(model, Recognizer):
         raise CheckpointError(f"{folder} holds a text model; a recogniser is needed here")
@@ -124,8 +132,21 @@ def load_any(
         raise CheckpointError(
             f"{folder}: {vocabulary.size} pieces for {model.config.vocabulary} rows"
         )
+    if isinstance(model, Recognizer):
+        model.language_model = _language_model(folder, vocabulary)
     model.requires_grad_(False)
     return model.to(device=device, dtype=dtype).eval(), vocabulary
+
+
+def _language_model(folder: Path, vocabulary: Vocabulary) -> NGrams | None:
+    """Raises CheckpointError where there is one of other pieces, or a damaged one."""
+    path = folder / LANGUAGE_MODEL
+    if not path.exists():
+        return None
+    try:
+        return NGrams.load(path, vocabulary)
+    except (OSError, NGramError) as error:
+        raise CheckpointError(f"{folder}: {error}") from error
 
 
 def _maker(values: Any, where: str) -> Callable[[], Model | Recognizer]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
 
 from streamtrans.models.piece_states import PieceStates, States
 from streamtrans.models.recognizer import BLANK
 from streamtrans.models.speech_encoder import SpeechEncoderConfig
-from streamtrans.text.target import Detokenizer
+from streamtrans.text.target import WORD_PIECES, spelling, typography
 from streamtrans.text.vocabulary import Vocabulary
 
 
@@ -28,23 +30,52 @@ class HeardWord:
     states: States | None = field(default=None, compare=False, repr=False)
 
 
+def heard_word(
+    vocabulary: Vocabulary,
+    config: SpeechEncoderConfig,
+    language: str,
+    pieces: Sequence[int],
+    frames: Sequence[int],
+    states: States | None = None,
+) -> HeardWord | None:
+    """The word that some pieces spell, each said in its frame. White space alone is none."""
+    text = typography(spelling(vocabulary, pieces), language)
+    begin, end = (config.ends(frames[i]) for i in (0, -1))
+    return HeardWord(text, max(0, begin - config.frame), end, states) if text else None
+
+
+class Words(Protocol):
+    """One stream: what it hears becomes words, in order, each once and for all. Any cutting gives the same."""
+
+    @property
+    def open(self) -> str:
+        """What is heard so far behind the words that were given."""
+
+    def feed(self, labels: Sequence[Any], frames: States | None = None) -> list[HeardWord]:
+        """The words that the next frames complete. labels: of each frame, as the search wants them."""
+
+    def flush(self) -> list[HeardWord]:
+        """What is left, when a segment ends. What is fed next begins anew."""
+
+
 class CTCWords:
     """One stream. Its state: the last label, the pieces of the open word, the number of frames; any cutting of the
     labels gives the same words. A word of more than text.target.WORD_PIECES pieces is cut there.
     """
 
     def __init__(self, vocabulary: Vocabulary, config: SpeechEncoderConfig, language: str) -> None:
-        self._open = Detokenizer(vocabulary, language)
-        self._config = config
+        self._vocabulary = vocabulary
+        self._spell = partial(heard_word, vocabulary, config, language)
+        self._pieces: list[int] = []
+        self._said: list[int] = []  # the frame of each
         self._last = BLANK
         self._frames = 0
-        self._begin = self._end = 0
         self._states = PieceStates()
 
     @property
     def open(self) -> str:
         """The word that is not whole yet, as far as it was heard; it may still grow, and only grow."""
-        return self._open.vocabulary.decode(self._open.pieces)
+        return self._vocabulary.decode(self._pieces)
 
     def feed(self, labels: Sequence[int], frames: States | None = None) -> list[HeardWord]:
         """The words that the labels of the next frames complete. frames: (T, D + 1), of `piece_states.evidence`.
@@ -63,20 +94,19 @@ class CTCWords:
 
     def flush(self) -> list[HeardWord]:
         """The open word, when a segment ends: a list of one or none. What is fed next begins a new word."""
-        text = self._open.flush()
         self._last = BLANK
         self._states.forget()
-        return self._words(text)
+        return self._take()
 
     def _add(self, piece: int) -> list[HeardWord]:
-        self._end = self._config.ends(self._frames)
-        if not self._open.pieces:
-            self._begin = max(0, self._end - self._config.frame)
-        text = self._open.feed(piece)
+        self._pieces.append(piece)
+        self._said.append(self._frames)
         self._states.close()
-        return [] if self._open.pieces else self._words(text)
+        whole = self._vocabulary.ends_word[piece] or len(self._pieces) >= WORD_PIECES
+        return self._take() if whole else []
 
-    def _words(self, text: str | None) -> list[HeardWord]:
-        """White space alone is no word; what was heard of it is forgotten."""
-        states = self._states.take()
-        return [HeardWord(text, self._begin, self._end, states)] if text else []
+    def _take(self) -> list[HeardWord]:
+        pieces, said, states = self._pieces, self._said, self._states.take()
+        self._pieces, self._said = [], []
+        word = self._spell(pieces, said, states) if pieces else None
+        return [word] if word else []

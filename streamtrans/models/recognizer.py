@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from streamtrans.audio.features import Normalization
 from streamtrans.models.config import ConfigError
+from streamtrans.models.ngram import NGrams
 from streamtrans.models.speech_encoder import (
     SpeechEncoder,
     SpeechEncoderConfig,
@@ -53,11 +54,15 @@ class RecognizerConfig(SpeechEncoderConfig):
 
 
 class Recognizer(Strided[SpeechEncoderState]):
-    """(B, T, M) log-mel frames -> (B, count(T), V) logits; label 0 is the blank."""
+    """(B, T, M) log-mel frames -> (B, count(T), V) logits; label 0 is the blank.
+
+    language_model: of its labels, which decoding.py weighs them with; it is no part of the weights.
+    """
 
     def __init__(self, config: RecognizerConfig) -> None:
         super().__init__()
         self.config = config
+        self.language_model: NGrams | None = None
         self.normalization = Normalization(config.mels)
         self.encoder = SpeechEncoder(config)
         self.output = nn.Linear(config.dim, config.vocabulary)

@@ -81,8 +81,10 @@ def test_a_direct_model_takes_its_recogniser_with_it(tmp_path: Path) -> None:
     config, weights = heard.config, heard.state_dict()
     extra = {"optimizer-0": {"a": torch.ones(2)}}
     checkpoint.save(tmp_path / "heard", config, fakes.spoken_vocabulary(), weights, extra)
+    fakes.language_model().write(tmp_path / "heard" / checkpoint.LANGUAGE_MODEL)
     kept = tmp_path / "kept"
     checkpoint.copy(tmp_path / "heard", kept)
+    assert checkpoint.load_recognizer(kept)[0].language_model is not None
     direct = (tmp_path / "direct", model.config, vocabulary(), model.state_dict())
     checkpoint.save(*direct, recognizer=kept)
     checkpoint.save(*direct, recognizer=kept)  # over the old one
@@ -92,6 +94,7 @@ def test_a_direct_model_takes_its_recogniser_with_it(tmp_path: Path) -> None:
     for name, weight in weights.items():
         torch.testing.assert_close(found.state_dict()[name], weight.float())
     assert len(list((tmp_path / "direct" / checkpoint.RECOGNIZER).iterdir())) == 3
+    assert found.language_model is None  # it would be of no use
     assert same(checkpoint.load(tmp_path / "direct", dtype=torch.float64)[0], model)
 
 
