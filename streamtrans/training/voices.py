@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -112,13 +113,14 @@ def sentences(data: Path, count: int, seed: int) -> list[str]:
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def _make(task: tuple[Path, int, str, str, int]) -> dict[str, str] | None:
+def _make(task: tuple[Path, str, str, int]) -> dict[str, str] | None:
     """One file, unless it is there; its line of the manifest. None if the voice refuses."""
-    folder, row, text, voice, seed = task
-    path = folder / f"{row // 1000:03}" / f"{row:06}.{voice}.flac"
+    folder, text, voice, seed = task
+    name = hashlib.sha256(f"{seed} {voice} {text}".encode()).hexdigest()[:12]
+    path = folder / name[:2] / f"{name}.{voice}.flac"
     try:
         if not path.exists():
-            samples = speak(text, voice, np.random.default_rng((seed, row)))
+            samples = speak(text, voice, np.random.default_rng(int(name, 16)))
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
             soundfile.write(part, samples, RATE, format="FLAC")
@@ -130,8 +132,8 @@ def _make(task: tuple[Path, int, str, str, int]) -> dict[str, str] | None:
     words = transcript(text, "en")
     if not 0.03 * len(words) < seconds < 0.25 * len(words) + 2:
         return None  # a program that stumbled
-    name = str(path.relative_to(folder))
-    return {"path": name, "seconds": f"{seconds:.2f}", "speaker": voice, "text": text}
+    place = str(path.relative_to(folder))
+    return {"path": place, "seconds": f"{seconds:.2f}", "speaker": voice, "text": text}
 
 
 def make_folder(
@@ -142,10 +144,7 @@ def make_folder(
     rng = np.random.default_rng((seed, 1))
     drawn = rng.choice(len(voices), count, p=shares / shares.sum())
     texts = sentences(data, count, seed)
-    tasks = [
-        (folder, row, text, voices[i], seed)
-        for row, (text, i) in enumerate(zip(texts, drawn, strict=False))
-    ]
+    tasks = [(folder, text, voices[i], seed) for text, i in zip(texts, drawn, strict=False)]
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(processes) as pool:
         rows = [row for row in pool.map(_make, tasks, chunksize=20) if row]
