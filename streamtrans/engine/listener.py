@@ -14,6 +14,7 @@ A chunk is due when the frames that cover it are scored, and not before its segm
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +33,7 @@ from streamtrans.models.recognizer import RecognizerConfig
 from streamtrans.text.vocabulary import Vocabulary
 
 MS = RATE // 1000  # samples
+FRAMES = 4  # of the detector in one step: what comes in 128 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ Heard = Spoken | Pause | Command
 
 
 class Listener:
-    """Owned by a session. `Hearing` asks for the next `frame` and the next `chunk` and says what it heard in them.
+    """Owned by a session. `Hearing` asks for the next `frames` and the next `chunk` and says what it heard in them.
 
     rate: samples a second that come in. states: dim of the states that go with each word, 0: none. Raises AudioError
     bad_rate.
@@ -148,24 +150,28 @@ class Listener:
     # --- the detector -----------------------------------------------------------------------------
 
     @property
-    def frame(self) -> Samples | None:
-        """The next samples to score, (512,). None: not whole yet, or chunks come first."""
-        if self._due or self._reach < self._scored + FRAME:
+    def frames(self) -> Samples | None:
+        """The next samples to score, one to FRAMES whole frames. None: not whole yet, or chunks come first."""
+        count = min((self._reach - self._scored) // FRAME, FRAMES)
+        if self._due or count < 1:
             return None
-        return self._sound.between(self._scored, self._scored + FRAME)
+        return self._sound.between(self._scored, self._scored + count * FRAME)
 
     def begins_anew(self) -> bool:
         """Has a segment ended since this was asked last? Then the detector knows nothing of it."""
         anew, self._anew = self._anew, False
         return anew
 
-    def scored(self, score: float) -> None:
-        """Speech in `frame`: from 0 to 1."""
-        self._scored += FRAME
-        for boundary in self._segmenter.feed((score,)):
-            self._pass(boundary, boundary.known * FRAME)
-        self._chunks(self._scored)
-        self._obey()
+    def scored(self, scores: Sequence[float]) -> None:
+        """Speech in each of `frames`: from 0 to 1. What follows the end of a segment is to be scored again."""
+        for score in scores:
+            self._scored += FRAME
+            for boundary in self._segmenter.feed((score,)):
+                self._pass(boundary, boundary.known * FRAME)
+            self._chunks(self._scored)
+            self._obey()
+            if self._anew:
+                break
         if self._begin is None:
             self._sound.forget(self._scored - self._history)
         else:
