@@ -1,8 +1,8 @@
 """HEAR: one batch step of the detector and one of the recogniser, over all sessions that have sound to hear.
 
 A step takes a chunk of the recogniser or up to four frames of 32 ms of each session. The network of a frame does not
-see the others beside it, so a stream is heard alike however its bytes were cut. For a direct model the states of each frame go with its label. It knows
-tensors and rows. It does not know words or segments.
+see the others beside it, so a stream is heard alike however its bytes were cut. For a direct model the states of each
+frame go with its label. It knows tensors and rows. It does not know words or segments.
 """
 
 from __future__ import annotations
