@@ -11,6 +11,7 @@ import { Talk } from "./talk.js";
 import { Transcript } from "./transcript.js";
 
 const FULL = 11; // the right end of the latency knob: the whole sentence is READ first
+const NOTHING = { source: [], target: [] }; // a draft
 const STATES = {
   connecting: "Connecting…",
   open: "Live",
@@ -106,10 +107,17 @@ function open(model) {
     rollUp.word(word.text);
     lag(talk);
   });
-  talk.on("draft", (draft) => {
-    transcript.draft(draft);
-    rollUp.draft(draft.text);
-  });
+  const drafted = (draft) => {
+    const shown = $("drafts").checked ? draft : NOTHING;
+    transcript.draft(shown);
+    rollUp.draft(shown.target);
+  };
+  talk.on("draft", drafted);
+  talk.drafts = $("drafts").checked;
+  $("drafts").onchange = () => {
+    talk.drafts = $("drafts").checked;
+    drafted(NOTHING);
+  };
   talk.on("segment", () => {
     transcript.segment();
     rollUp.segment();
@@ -118,7 +126,11 @@ function open(model) {
   talk.on("lag", ({ ms }) => complain(`The server is ${(ms / 1000).toFixed(1)} s behind.`));
   talk.on("state", (event) => state(event.state, STATES[event.state]));
   talk.on("sent", () => complain(""));
-  talk.on("resumed", () => complain(""));
+  talk.on("resumed", () => {
+    complain("");
+    drafted(NOTHING);
+  });
+  talk.on("lost", ({ seconds }) => complain(`${seconds} s of sound waited too long and are lost.`));
   talk.on("done", () => transcript.segment());
   talk.on("error", ({ code, text, unread }) => {
     transcript.drop();
