@@ -118,10 +118,12 @@ function open(model) {
     talk.drafts = $("drafts").checked;
     drafted(NOTHING);
   };
-  talk.on("segment", () => {
+  const segment = () => {
     transcript.segment();
     rollUp.segment();
-  });
+  };
+  talk.on("segment", segment);
+  talk.on("done", segment);
   talk.on("changed", ({ policy, lag }) => ($("policy").value = lag ? `${policy}, behind` : policy));
   talk.on("lag", ({ ms }) => complain(`The server is ${(ms / 1000).toFixed(1)} s behind.`));
   talk.on("state", (event) => state(event.state, STATES[event.state]));
@@ -131,9 +133,9 @@ function open(model) {
     drafted(NOTHING);
   });
   talk.on("lost", ({ seconds }) => complain(`${seconds} s of sound waited too long and are lost.`));
-  talk.on("done", () => transcript.segment());
   talk.on("error", ({ code, text, unread }) => {
     transcript.drop();
+    rollUp.segment();
     transcript.gap(`The session ended here: ${text}.`);
     if (unread.length) $("field").value = `${unread.join(" ")} ${$("field").value}`;
     complain(`${text} (${code}). ${unread.length ? "What was not read is in the field again." : ""}`);
