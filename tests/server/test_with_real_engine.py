@@ -11,7 +11,7 @@ import fakes
 import numpy as np
 import pytest
 import torch
-from harness import START, finish, get, in_loop, of_type, rest, send, served, started
+from harness import START, finish, get, in_loop, of_type, rest, send, served, started, until
 from streamtrans_clients import Session, connect
 from websockets.asyncio.client import connect as connect_raw
 
@@ -230,14 +230,23 @@ async def test_served_with_drafts_is_what_is_said_without() -> None:
     texts = [" ".join(fakes.sentences(2, seed=seed)) for seed in range(4)]
 
     async def one(url: str, number: int, start: dict[str, Any]) -> list[dict[str, Any]]:
-        async with connect(url, compression=None) as peer:
+        """Who wants drafts waits in the middle of a sentence for the first one."""
+        answers: list[dict[str, Any]] = []
+
+        async def read() -> None:
+            async for frame in peer:
+                answers.append(json.loads(frame))
+
+        async with connect_raw(url) as peer:
             await send(peer, start)
-            reading = asyncio.create_task(rest(peer))
+            reading = asyncio.create_task(read())
             for word in texts[number].split():
                 await send(peer, {"type": "text", "text": word + " ", "at": 0.0})
-                await asyncio.sleep(0.02)
+                if "drafts" in start and not word.endswith("."):
+                    await until(lambda: bool(of_type(answers, "draft")))
             await send(peer, {"type": "end"})
-            return (await reading)[1:]
+            await reading
+            return answers[1:]
 
     async with served(fakes.engine(), lag_ms=20_000) as server:
         plain = await asyncio.gather(*(one(server.url, i, START) for i in range(4)))
