@@ -143,6 +143,11 @@ class Listener:
         return -(-frames * FRAME // self._size) + len(self._due) + len(self._commands)
 
     @property
+    def draft(self) -> str:
+        """What was heard and is no word yet; it may still change."""
+        return self._words.open
+
+    @property
     def ready(self) -> bool:
         """Is there a chunk or a frame to hear?"""
         return bool(self._due) or self._reach >= self._scored + FRAME
