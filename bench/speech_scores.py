@@ -47,6 +47,7 @@ from streamtrans.translator import find_device, load_engine
 
 POLICIES = ("wait-1", "wait-3", "wait-5", "wait-7", "full")
 SPOKEN = ("tatoeba-clean", "tatoeba-noisy", "europarl-clean", "europarl-noisy", "long")
+RECORDED = ("tatoeba-awb", "europarl-awb")  # sets that are made where flite is
 CEILING = """The text model on the true transcripts, full sentences, beam 4, against the same references:
 
 | test set | BLEU | chrF |
@@ -72,9 +73,11 @@ DEV = (
 def sets(args: argparse.Namespace, language: str) -> Iterator[SpeechSet]:
     """What is there, of what `--only` names; dev recordings are not for reporting, and say so."""
     found = 0
-    for name in () if args.sets is None else SPOKEN:
+    for name in () if args.sets is None else (*SPOKEN, *RECORDED):
         if args.only in name and not (args.quick and name == "long"):
             path = args.sets / name / "manifest.tsv"
+            if name in RECORDED and not path.is_file():
+                continue
             yield some(manifest.load(path, language, name=name), args.limit)
             found += 1
     for people in DEV if args.quick else (*REPORTED, *DEV):

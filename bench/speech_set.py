@@ -3,8 +3,9 @@
 FOLDER holds text/tatoeba.en-fr.test.tsv and text/europarl.en-fr.test.tsv (sentences of up to 25 words). N sentences of
 each, spread over its file, are spoken by espeak-ng in voices that no training hears (`HELD_OUT`), once clean and once
 in rooms with noise, and alternate in one recording of some minutes. Each set is a folder with manifest.tsv, French
-references (all that Tatoeba has) and FLAC files of 16 kHz. The same options give the same files. `--dev` takes the dev
-sentences instead, for choosing between checkpoints.
+references (all that Tatoeba has) and FLAC files of 16 kHz. The same options give the same files. `--recorded` adds
+flite's voice awb, made from a person's recordings, which no training hears either. `--dev` takes the dev sentences
+instead, for choosing between checkpoints.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from streamtrans.audio.resample import RATE
 from streamtrans.training.augmentation import CLEAN, Augmentation, coloured_noise, mix
 from streamtrans.training.synthesis import SynthesisError, Synthesizer, Utterance, Voice
 from streamtrans.training.transcript import spoken
+from streamtrans.training.voices import HELD_OUT, speak
 
 WORDS = 25
 CORPORA = ("tatoeba", "europarl")
@@ -86,6 +88,16 @@ def say(corpus: str, chosen: Iterable[Line], seed: int) -> list[Said]:
         except SynthesisError:
             continue
         said.append(Said(f"{corpus}-{line.number:04}", line, voice, utterance))
+    return said
+
+
+def say_as(name: str, corpus: str, chosen: Iterable[Line], seed: int) -> list[Said]:
+    """Each line in one of `training.voices`, at a speed and pitch of its own. SynthesisError if it cannot speak."""
+    said = []
+    for line in chosen:
+        chance = _chance(seed, f"{name} {corpus}", line.number)
+        utterance = Utterance(speak(line.text, name, chance), ())
+        said.append(Said(f"{corpus}-{line.number:04}", line, Voice(name), utterance))
     return said
 
 
@@ -156,6 +168,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the sets")
     parser.add_argument("--sentences", type=int, default=200, help="of each corpus")
     parser.add_argument("--minutes", type=float, default=5, help="of the long recording")
+    parser.add_argument(
+        "--recorded",
+        action="store_true",
+        help="also in a voice made from a person's recordings (flite)",
+    )
     parser.add_argument("--dev", action="store_true", help="of the dev sentences")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -166,6 +183,9 @@ def main() -> None:
         said = say(corpus, lines(path, args.sentences), args.seed)
         write_set(args.out / f"{corpus}-clean", said, CLEAN, args.seed)
         write_set(args.out / f"{corpus}-noisy", said, NOISY, args.seed)
+        if args.recorded:
+            said_by_awb = say_as(HELD_OUT, corpus, lines(path, args.sentences), args.seed)
+            write_set(args.out / f"{corpus}-{HELD_OUT}", said_by_awb, CLEAN, args.seed)
         told.append(said)
     alternating = [one for pair in zip(*told, strict=False) for one in pair]
     write_long(args.out / "long", alternating, 60 * args.minutes, args.seed)

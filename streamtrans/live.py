@@ -19,19 +19,19 @@ from streamtrans_clients.recording import Recording
 from streamtrans_clients.summary import summarise
 
 from streamtrans.evaluation.latency import Delays, corpus_latency
-from streamtrans.messages import Segment, Source, Target
+from streamtrans.messages import Draft, Segment, Source, Target
 
-Opening = Callable[..., AbstractAsyncContextManager[Session]]  # takes `kind` and `rate`
+Opening = Callable[..., AbstractAsyncContextManager[Session]]  # takes `kind`, `rate` and `drafts`
 Captions = Mapping[Form, Path | None]
 
 
 async def show_text(text: AsyncIterator[str], opening: Opening) -> None:
     """Stream, show, and print the table: AL and LAAL in words.
 
-    opening: `connect` with all its arguments but `kind` and `rate`. Raises what it raises, SessionFailed, and what
-    `text` raises.
+    opening: `connect` with all its arguments but `kind`, `rate` and `drafts`. Raises what it raises, SessionFailed, and
+    what `text` raises.
     """
-    async with opening() as session:
+    async with opening(drafts=Console().is_terminal) as session:
         await _show(session, stream(session, text), spoken=False)
 
 
@@ -43,7 +43,8 @@ async def show_recording(
     fast: as fast as the server hears. Raises RecordingError as well, and OSError for a file that cannot be written.
     """
     pieces = recording.at_once() if fast else recording.in_real_time()
-    async with opening(kind="audio", rate=recording.rate) as session:
+    drafts = Console().is_terminal
+    async with opening(kind="audio", rate=recording.rate, drafts=drafts) as session:
         with ExitStack() as stack:
             files = [
                 stack.enter_context(CaptionFile(path, form=form))
@@ -56,7 +57,7 @@ async def show_recording(
 
 async def _show(
     session: Session,
-    items: AsyncIterator[Timed | Segment],
+    items: AsyncIterator[Timed | Draft | Segment],
     spoken: bool,
     files: Sequence[CaptionFile] = (),
 ) -> None:
@@ -67,6 +68,8 @@ async def _show(
     with Display(Console(), session.ready.source, session.ready.target) as display:
         async for item in items:
             display.show(item)
+            if isinstance(item, Draft):
+                continue
             for file in files:
                 file.show(item.event if isinstance(item, Timed) else item)
             if isinstance(item, Timed):

@@ -5,7 +5,7 @@ is refused). It does not know who sends it where, nor in which order messages ar
 
 Times are milliseconds. `at` is the source clock: for text, when the source word it speaks of was typed, counted from
 the opening of the session; for audio, how much of it had been taken in. `seq` numbers the events of one session from 1
-without gaps.
+without gaps; `Draft` has none.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Start(Message, frozen=True):
     again first, and the client sends the source of that segment again.
     lag_policy: the policy to change to while the session lags.
     rate: samples a second of audio, which comes as binary messages of 16 bit little-endian PCM, one channel.
+    drafts: send `Draft`, too, as far as the server makes them.
     """
 
     version: int
@@ -49,6 +50,7 @@ class Start(Message, frozen=True):
     prefix: tuple[str, ...] = ()
     lag_policy: str | None = None
     rate: int | None = None
+    drafts: bool = False
 
 
 class Text(Message, frozen=True):
@@ -183,6 +185,16 @@ class Lag(Message, frozen=True):
     ms: float
 
 
+class Draft(Message, frozen=True):
+    """What may come next and may also not: words heard and not READ, the last perhaps by half, and words that would be
+    written if no more were READ. It takes the place of the draft before it, is no event to be numbered or kept, and is
+    left out where time is short.
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+
+
 class Done(Message, frozen=True):
     """The answer to `End`: nothing follows."""
 
@@ -200,6 +212,6 @@ class Error(Message, frozen=True):
 
 Control = Text | Flush | Mark | SetPolicy | End
 Command = Audio | Control
-Event = Source | Target | Segment | Marked | Changed | Lag | Done | Error
+Event = Source | Target | Segment | Marked | Changed | Lag | Draft | Done | Error
 FromClient = Start | Ack | Control  # as JSON
 FromServer = Ready | Event

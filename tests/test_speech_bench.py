@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,9 +68,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make_set(data: Path, out: Path, sentences: int) -> None:
+def make_set(data: Path, out: Path, sentences: int, *more: str) -> None:
     arguments = f"--data {data} --out {out} --sentences {sentences} --minutes 0.15"
-    call(speech_set, *arguments.split())
+    call(speech_set, *arguments.split(), *more)
 
 
 def call(module: object, *arguments: object) -> None:
@@ -110,6 +111,18 @@ def test_the_same_options_give_the_same_files(data: Path, sets: Path, tmp_path: 
     files = sorted(p.relative_to(sets) for p in sets.rglob("*") if p.is_file())
     assert len(files) == 4 * 3 + 2
     assert all((sets / f).read_bytes() == (tmp_path / f).read_bytes() for f in files)
+
+
+@pytest.mark.skipif(
+    not shutil.which("flite") and "STREAMTRANS_CI" not in os.environ,
+    reason="flite is not installed: make system",
+)
+def test_a_voice_made_from_recordings_says_the_same_sentences(data: Path, tmp_path: Path) -> None:
+    make_set(data, tmp_path, 2, "--recorded")
+    both = [load(tmp_path / f"tatoeba-{kind}" / "manifest.tsv", "en") for kind in ("clean", "awb")]
+    assert both[0].sentences[0].references == both[1].sentences[0].references
+    assert {one.speaker for one in both[1].recordings} == {"awb"}
+    assert all(one.rate == 16_000 and one.ms > 500 for one in both[1].recordings)
 
 
 def test_the_long_recording_holds_the_sentences_where_it_says(sets: Path) -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Literal
 
 from streamtrans.messages import Done, Event, Segment, Source, Target
+from streamtrans_clients.source_words import sentence
 
 LINE = 42  # characters of a line
 LINES = 2  # of a cue
@@ -78,7 +79,7 @@ def balanced(words: Sequence[str]) -> tuple[str, ...]:
     lines = _filled(words)
     if len(lines) != LINES:
         return tuple(lines)
-    cuts = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
+    cuts = [(sentence(words[:i]), sentence(words[i:])) for i in range(1, len(words))]
     fitting = [cut for cut in cuts if max(map(len, cut)) <= LINE]
     return min(fitting, key=lambda cut: abs(len(cut[0]) - len(cut[1])))
 
@@ -87,8 +88,9 @@ def _filled(words: Sequence[str]) -> list[str]:
     """Lines filled from the left, none longer than LINE."""
     lines: list[str] = []
     for word in words:
-        if lines and len(lines[-1]) + 1 + len(word) <= LINE:
-            lines[-1] += f" {word}"
+        longer = sentence([lines[-1], word]) if lines else word
+        if lines and len(longer) <= LINE:
+            lines[-1] = longer
         else:
             lines.append(word)
     return lines

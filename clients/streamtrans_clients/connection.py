@@ -313,6 +313,7 @@ async def connect(
     rate: int | None = None,
     token: str | None = None,
     lag_policy: str | None = None,
+    drafts: bool = False,
     patience: float = 30.0,
     ssl: tls.SSLContext | None = None,
     on_line: Callable[[Line], None] | None = None,
@@ -320,8 +321,9 @@ async def connect(
     """Open a session.
 
     kind: text, or audio of `rate` samples a second. token: an API token. lag_policy: the policy the server may change
-    to while the session lags. patience: for how many seconds a lost connection or server is tried again; 0 gives up
-    at once. on_line: is told when the connection is lost, and when it is back.
+    to while the session lags. drafts: `Draft` may come, too, of what is not committed. patience: for how many seconds a
+    lost connection or server is tried again; 0 gives up at once. on_line: is told when the connection is lost,
+    and when it is back.
     Raises Refused when the handshake is refused, SessionFailed when `url` is none of a streamtrans
     server or the server does not take the languages or the policy, OSError when there is no server,
     TimeoutError when it does not answer.
@@ -329,7 +331,15 @@ async def connect(
     dial = Dial(url, token, proxy, ssl)
     keep = patience > 0
     start = Start(
-        PROTOCOL_VERSION, source, target, kind, policy, keep, lag_policy=lag_policy, rate=rate
+        PROTOCOL_VERSION,
+        source,
+        target,
+        kind,
+        policy,
+        keep,
+        lag_policy=lag_policy,
+        rate=rate,
+        drafts=drafts,
     )
     socket, ready = await dial.open(start)
     session = Session(dial, start, socket, ready, patience, on_line)

@@ -13,19 +13,20 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text as Styled
 
-from streamtrans.messages import Segment
+from streamtrans.messages import Draft, Segment
 from streamtrans_clients.file import Timed
-from streamtrans_clients.source_words import sentence
+from streamtrans_clients.source_words import rest, sentence
 from streamtrans_clients.summary import Summary
 
 REFRESHES = 12  # a second
+NOTHING = Draft((), ())
 
 
 class Display:
     """`with Display(console, "en", "fr") as display:` then `show` each item and `finish`.
 
     On a terminal the open segment is redrawn (by rich's thread, so that a fast stream is not slowed
-    by drawing) and a closed one stays above it. Elsewhere each
+    by drawing) and a closed one stays above it; a draft stands dimmed behind its words. Elsewhere each
     closed segment is two plain lines, without control codes.
     """
 
@@ -34,6 +35,7 @@ class Display:
         self._names = source, target
         self._source: list[Timed] = []
         self._target: list[Timed] = []
+        self._draft = NOTHING
         self._live: Live | None = None
 
     def __enter__(self) -> Display:
@@ -57,12 +59,15 @@ class Display:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, item: Timed | Segment) -> None:
-        """One word, or the end of a segment."""
+    def show(self, item: Timed | Draft | Segment) -> None:
+        """One word, what may follow it, or the end of a segment."""
         if isinstance(item, Segment):
             self._close_segment()
-            return
-        (self._source if item.side == "source" else self._target).append(item)
+        elif isinstance(item, Draft):
+            self._draft = item
+        else:
+            (self._source if item.side == "source" else self._target).append(item)
+            self._draft = rest(self._draft, item.event)
 
     def finish(self, summary: Summary) -> None:
         """The table of figures."""
@@ -79,6 +84,7 @@ class Display:
         self._console.print(table)
 
     def _close_segment(self) -> None:
+        self._draft = NOTHING
         if not self._source and not self._target:
             return
         if self._live is None:
@@ -94,7 +100,11 @@ class Display:
         row.add_column(ratio=1)
         row.add_column(ratio=1)
         said = Styled(sentence(_printable(word.text) for word in self._source))
-        row.add_row(said, Columns([_cell(word) for word in self._target]))
+        ahead = sentence(map(_printable, self._draft.source))
+        said.append(f" {ahead}" if ahead else "", style="dim")
+        came = [_cell(word) for word in self._target]
+        came += [Styled(_printable(word), style="dim") for word in self._draft.target]
+        row.add_row(said, Columns(came))
         return row
 
     def _print_plainly(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from streamtrans.messages import Segment, Source, Target
+from streamtrans.messages import Draft, Segment, Source, Target
 from streamtrans_clients.connection import Session
 from streamtrans_clients.errors import SessionFailed
 from streamtrans_clients.sound_clock import SoundClock
@@ -65,8 +65,8 @@ class Clock(Protocol[Taken]):
 
 def stream(
     session: Session, text: AsyncIterator[str], clock: Callable[[], float] = time.monotonic
-) -> AsyncIterator[Timed | Segment]:
-    """Send the pieces, end the session, and yield each word as it comes back, to the last.
+) -> AsyncIterator[Timed | Draft | Segment]:
+    """Send the pieces, end the session, and yield each word as it comes back, to the last; drafts, if it has any.
 
     Raises SessionFailed, or what `text` raises.
     """
@@ -78,7 +78,7 @@ def stream_sound(
     sound: AsyncIterator[bytes],
     rate: int,
     clock: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[Timed | Segment]:
+) -> AsyncIterator[Timed | Draft | Segment]:
     """The same with pieces of sound: s16le of `rate` samples a second, the rate of the session."""
     return _stream(session, sound, SoundClock(rate), session.send_audio, clock)
 
@@ -89,7 +89,7 @@ async def _stream(
     words: Clock[Piece],
     send: Callable[[Piece], Awaitable[None]],
     clock: Callable[[], float],
-) -> AsyncIterator[Timed | Segment]:
+) -> AsyncIterator[Timed | Draft | Segment]:
     sending = asyncio.create_task(_send(session, pieces, words, send, clock))
     try:
         async for event in session:
@@ -99,7 +99,7 @@ async def _stream(
                 yield Timed(event, words.of(event.index + 1), now)
             elif isinstance(event, Target):
                 yield Timed(event, words.of(event.read), now)
-            elif isinstance(event, Segment):
+            elif isinstance(event, (Draft, Segment)):
                 yield event
     except SessionFailed:
         sending.cancel()

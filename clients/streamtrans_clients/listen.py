@@ -21,7 +21,7 @@ from streamtrans_clients.live_captions import LiveCaptions
 from streamtrans_clients.microphone import Microphone, level
 from streamtrans_clients.spool import Spool
 
-Opening = Callable[..., AbstractAsyncContextManager[Session]]  # takes `on_line`
+Opening = Callable[..., AbstractAsyncContextManager[Session]]  # takes `on_line` and `drafts`
 
 
 async def listen(
@@ -29,13 +29,14 @@ async def listen(
 ) -> None:
     """Until SIGINT or SIGTERM, and then until all that was said is translated.
 
-    opening: `connect` with all its arguments but `on_line`. Raises SessionFailed, Refused, MicrophoneError, and
-    ValueError or OSError for a file that cannot be written.
+    opening: `connect` with all its arguments but `on_line` and `drafts`. Raises SessionFailed, Refused,
+    MicrophoneError, and ValueError or OSError for a file that cannot be written.
     """
     with ExitStack() as stack:
         captions = [stack.enter_context(CaptionFile(file)) for file in files]
         display = stack.enter_context(LiveCaptions(console))
-        async with opening(on_line=lambda line: display.state(_told(line))) as session:
+        told = {"on_line": lambda line: display.state(_told(line)), "drafts": console.is_terminal}
+        async with opening(**told) as session:
             microphone.open()
             display.state(f"listening: {session.ready.model} at {microphone.rate} Hz")
             _stop_at_signals(microphone)

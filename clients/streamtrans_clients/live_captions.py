@@ -11,20 +11,22 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text as Styled
 
-from streamtrans.messages import Event, Segment, Source, Target
+from streamtrans.messages import Draft, Event, Segment, Source, Target
 from streamtrans_clients.captions import LINE
-from streamtrans_clients.source_words import sentence
+from streamtrans_clients.source_words import rest, sentence
 
 REFRESHES = 12  # a second
 BARS = "▁▂▃▄▅▆▇█"
 QUIET = -60.0  # dB, the left end of the meter
 CELLS = 20  # of the meter
+NOTHING = Draft((), ())
 
 
 class LiveCaptions:
     """`with LiveCaptions(console) as captions:` then `show` events and tell it the level and what happens.
 
-    On a terminal the last two lines roll up; elsewhere each segment is a plain line, without control codes.
+    On a terminal the last two lines roll up, and of a draft what fits stands dimmed behind them; elsewhere each segment
+    is a plain line, without control codes.
     """
 
     def __init__(self, console: Console) -> None:
@@ -32,6 +34,7 @@ class LiveCaptions:
         self._lines: list[str] = [""]
         self._segment: list[str] = []
         self._source: list[str] = []
+        self._draft = NOTHING
         self._levels = [QUIET] * CELLS
         self._state = "connecting"
         self._live: Live | None = None
@@ -55,7 +58,11 @@ class LiveCaptions:
             self._live.stop()
 
     def show(self, event: Event) -> None:
-        """A word that was READ or committed, or the end of a segment."""
+        """A word that was READ or committed, what may follow it, or the end of a segment."""
+        if isinstance(event, Draft):
+            self._draft = event
+            return
+        self._draft = rest(self._draft, event)
         if isinstance(event, Source):
             self._source.append(_printable(event.text))
         elif isinstance(event, Target):
@@ -76,25 +83,39 @@ class LiveCaptions:
     def _word(self, word: str) -> None:
         self._segment.append(word)
         last = self._lines[-1]
-        if last and len(last) + 1 + len(word) > LINE:
+        longer = sentence([last, word]).strip()
+        if last and len(longer) > LINE:
             self._lines = [last, word]
         else:
-            self._lines[-1] = f"{last} {word}".strip()
+            self._lines[-1] = longer
 
     def _close_segment(self) -> None:
         if self._segment and self._live is None:
-            self._console.print(Styled(" ".join(self._segment)), soft_wrap=True)
+            self._console.print(Styled(sentence(self._segment)), soft_wrap=True)
         self._segment, self._source = [], []
 
     def _picture(self) -> RenderableType:
         picture = Styled()
-        picture.append(sentence(self._source[-12:]) + "\n", style="dim")
-        for line in ["", *self._lines][-2:]:
-            picture.append(line + "\n", style="bold")
+        picture.append(sentence(self._source[-12:]), style="dim")
+        heard = sentence(map(_printable, self._draft.source))
+        picture.append(f" {heard}\n" if heard else "\n", style="dim italic")
+        above, last = ["", *self._lines][-2:]
+        picture.append(f"{above}\n{last}", style="bold")
+        picture.append(self._ahead(last) + "\n", style="dim")
         picture.append("".join(map(_bar, self._levels)), style="green")
         picture.append(f" {max(self._levels[-3:]):4.0f} dB  ", style="dim")
         picture.append(self._state, style="dim")
         return picture
+
+    def _ahead(self, line: str) -> str:
+        """The words of the draft that fit behind this line: what is committed does not move for them."""
+        longer = line
+        for word in self._draft.target:
+            more = sentence([longer, _printable(word)])
+            if len(more) > LINE:
+                break
+            longer = more
+        return longer[len(line) :]
 
 
 def _bar(decibels: float) -> str:

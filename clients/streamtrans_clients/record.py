@@ -20,6 +20,7 @@ from streamtrans.messages import (
     Changed,
     Command,
     Done,
+    Draft,
     End,
     Error,
     Event,
@@ -59,6 +60,7 @@ class Record:
         self.policy = policy  # at the beginning of the open segment
         self.server_seq = 0  # last event of the session on the server
         self._seq = 0  # last event handed on
+        self._again = False  # what comes was handed on before, and drafts are of that
         self._log: deque[Sent] = deque()
         self._dropped = 0  # messages of the session on the server that are no longer in the log
         self._words: list[str] = []  # committed in the open segment
@@ -115,7 +117,7 @@ class Record:
         self._changes.clear()
         for entry in left:
             self._await(entry)
-        self.server_seq, self._clock = 0, clock
+        self.server_seq, self._clock, self._again = 0, clock, True
         self._base_source, self._base_target = self._first_source, self._first_target
 
     def _await(self, entry: Sent) -> None:
@@ -131,6 +133,8 @@ class Record:
 
         Raises SessionFailed when an event is missing or takes a committed word back.
         """
+        if isinstance(event, Draft):
+            return None if self._again else event
         assert not isinstance(event, Error)
         if event.seq <= self.server_seq:
             return None
@@ -140,6 +144,7 @@ class Record:
         fresh = self._place(event)
         if fresh is None:
             return None
+        self._again = False
         self._seq += 1
         return replace(fresh, seq=self._seq)
 

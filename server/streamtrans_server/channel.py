@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streamtrans.engine import Session
-from streamtrans.messages import FromServer
+from streamtrans.messages import Draft, FromServer
 from streamtrans_server.arrivals import Arrivals, SpokenArrivals
 
 
@@ -28,6 +28,10 @@ class Channel:
         "backlog",
         "blocked",
         "deliver",
+        "draft_asked",
+        "draft_of",
+        "drafted",
+        "drafts",
         "fed",
         "fed_bytes",
         "heard_ms",
@@ -45,12 +49,16 @@ class Channel:
     )
 
     def __init__(
-        self, deliver: Callable[[list[FromServer]], None], rate: int | None = None
+        self,
+        deliver: Callable[[list[FromServer]], None],
+        rate: int | None = None,
+        drafts: bool = False,
     ) -> None:
         self.deliver = deliver  # called in the loop
         self.rate = rate
         # written by the loop
         self.posted = self.posted_bytes = 0
+        self.drafts = drafts  # they are wanted, and somebody is there to read them
         self.blocked = False  # the loop has stopped reading and wants to hear of every change
         # written by the engine thread
         self.fed = self.fed_bytes = 0
@@ -64,6 +72,9 @@ class Channel:
         self.last_arrival = 0.0  # s, of the last word READ
         self.lag_sent = 0.0  # s
         self.lags = 0  # Lag events in a row, LAG_INTERVAL apart
+        self.draft_asked = 0.0  # s
+        self.draft_of: tuple[int, tuple[str, ...]] | None = None  # where the session stood then
+        self.drafted: Draft | None = None  # what the client has; None: perhaps a part of one
         self.asked_policy = ""  # the one the client chose last
         self.lag_policy: str | None = None  # the one it allows while the session lags
         self.relieved = False  # lag_policy is in force

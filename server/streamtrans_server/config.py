@@ -58,6 +58,7 @@ class ServerConfig:
     max_sessions_per_address: int = 0
     max_messages_per_second: float = 1000.0
     max_session_seconds: float = 0.0
+    drafts: bool = True
     handshake_timeout: float = 10.0
     max_handshakes: int = 512
     log_format: str = "text"

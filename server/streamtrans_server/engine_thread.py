@@ -3,10 +3,11 @@
 This file knows when the engine runs, who gets its events and what happens when it fails. It does
 not know sockets, frames or who is admitted.
 
-One turn: take what is in the inbox (sleeping there while the engine has nothing to do), one tick,
-one call into the event loop with the events of all sessions. A tick of READs has only source words
-to tell, and a tick of WRITEs for the same sessions follows at once: they go out together, because
-a write to a socket costs more (measured: 25 us) than all the rest of an event.
+One turn: take what is in the inbox (sleeping there while the engine has nothing to do), one tick or,
+when there is nothing to do, a step of a draft, one call into the event loop with the
+events of all sessions. A tick of READs has only source words to tell, and a tick of WRITEs for the
+same sessions follows at once: they go out together, because a write to a socket costs more
+(measured: 25 us) than all the rest of an event.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from streamtrans.messages import (
 from streamtrans.policy import PolicyError, runnable
 from streamtrans_server.arrivals import SpokenArrivals
 from streamtrans_server.channel import Channel
+from streamtrans_server.draft_watch import DraftWatch
 from streamtrans_server.lag_watch import LagWatch
 from streamtrans_server.logs import say, where
 from streamtrans_server.metrics import Metrics
@@ -94,6 +96,7 @@ class EngineThread:
         self._engine = engine
         self._metrics = metrics
         self._lag_watch = LagWatch(engine, lag_ms / 1000)
+        self._draft_watch = DraftWatch(engine, metrics)
         self._on_failed = on_failed
         self._inbox: SimpleQueue[Item | Stop] = SimpleQueue()
         self._channels: dict[int, Channel] = {}  # by id() of the session, which the channel holds
@@ -146,10 +149,12 @@ class EngineThread:
 
     def _turn(self) -> bool:
         """Take, tick, hand over. False when the thread was told to stop."""
-        if not self._take(wait=not self._engine.ready):
+        if not self._take(self._rest()):
             return False
         if self._engine.ready:
             self._tick()
+        elif self._engine.drafts.going:
+            self._draft()
         now = time.monotonic()
         for channel, lag in self._lag_watch.look(self._channels.values(), now):
             self._metrics.lags.inc()
@@ -162,17 +167,23 @@ class EngineThread:
             self._call(_deliver, out)
         return True
 
-    def _take(self, wait: bool) -> bool:
-        """Feed all that is in the inbox; `wait` for something when it is empty."""
+    def _rest(self) -> float | None:
+        """How many seconds there is nothing to do but to wait for the inbox; None: no end of them is known."""
+        if self._engine.ready or self._engine.drafts.going:
+            return 0.0
+        return self._draft_watch.look(time.monotonic())
+
+    def _take(self, wait: float | None) -> bool:
+        """Feed all that is in the inbox; `wait` so many seconds for something when it is empty."""
         while True:
             try:
-                item = self._inbox.get(block=wait)
+                item = self._inbox.get(block=wait != 0, timeout=wait)
             except Empty:
                 return True
             if isinstance(item, Stop):
                 return False
             self._feed(*item)
-            wait = False
+            wait = 0
 
     def _feed(
         self, channel: Channel, command: Command | Control, weight: int, arrived: float
@@ -219,6 +230,8 @@ class EngineThread:
             channel.asked_policy = command.ready.policy
             channel.lag_policy = command.lag_policy
             self._channels[id(session)] = channel
+            if channel.drafts:
+                self._draft_watch.add(channel)
             self._say(channel, command.ready)
         elif channel.session is None:
             return
@@ -242,6 +255,7 @@ class EngineThread:
     def _forget(self, channel: Channel) -> None:
         del self._channels[id(channel.session)]
         self._hearing.pop(id(channel.session), None)
+        self._draft_watch.remove(channel)
         channel.session = None
         channel.backlog = 0
         channel.waiting_ms = 0.0
@@ -263,6 +277,12 @@ class EngineThread:
             if channel.session is not None:
                 channel.backlog = session.backlog + channel.unanswered
 
+    def _draft(self) -> None:
+        for session, draft in self._engine.drafts.step():
+            channel = self._channels.get(id(session))
+            if channel is not None and self._draft_watch.fresh(channel, draft):
+                self._say(channel, draft)
+
     def _heard(self, channel: Channel) -> None:
         """Silence is heard without an event, so each session that hears is asked."""
         session, arrivals = channel.session, channel.arrivals
@@ -279,6 +299,7 @@ class EngineThread:
             self._say(channel)
 
     def _account(self, channel: Channel, event: Event, now: float) -> None:
+        self._draft_watch.passed(channel, event)
         if isinstance(event, Source):
             channel.last_arrival = channel.arrivals.read() or channel.last_arrival
             return

@@ -21,6 +21,7 @@ from streamtrans.messages import (
     Audio,
     Command,
     Done,
+    Draft,
     End,
     Error,
     Flush,
@@ -92,7 +93,8 @@ class LiveSession:
         self._config = config
         self._on_over = on_over
         self._outlet: Outlet | None = None
-        self._channel = Channel(self._deliver, start.rate)
+        self._drafts = start.drafts and config.drafts
+        self._channel = Channel(self._deliver, start.rate, self._drafts)
         self._events = KeptEvents(config.max_kept_events)
         self._expiry: asyncio.TimerHandle | None = None
         self._received = 0  # messages after start
@@ -244,7 +246,8 @@ class LiveSession:
             if self._config.log_text:
                 self._log_text(events)
             if self.kept:
-                self._events.add(event for event in events if not isinstance(event, (Ready, Error)))
+                passing = (Ready, Error, Draft)
+                self._events.add(event for event in events if not isinstance(event, passing))
             if self._outlet is not None:
                 self._outlet.send(events)
                 self._conclude(self._outlet)
@@ -294,6 +297,7 @@ class LiveSession:
         if old is not None:
             old.end(Failure("replaced", "the client came back over another connection"))
             self._let_go()
+        self._channel.drafts = self._drafts
         self._events.forget(after)
         ready = self._ready
         outlet.send([_again(ready, self._received), *missed])
@@ -305,6 +309,7 @@ class LiveSession:
         if self._outlet is not outlet:
             return
         self._outlet = None
+        self._channel.drafts = False
         if for_good or not self.kept or self.failure is not None:
             self.close()
             return

@@ -48,6 +48,10 @@ class Metrics:
         self.refusals = self._counter("refusals", "Refused handshakes, by reason.", "reason")
         self.errors = self._counter("errors", "Sessions ended with an error, by code.", "code")
         self.lags = self._counter("lag_events", "Lag events.")
+        self.drafts_sent = self._counter("drafts_sent", "Drafts that were sent.")
+        self.drafts_skipped = self._counter(
+            "drafts_skipped", "Drafts that were left out because their session lagged."
+        )
         self._words = self._counter("committed_words", "Committed target words.")
         self._lag = self._histogram(
             "translation_lag_seconds",

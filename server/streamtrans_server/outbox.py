@@ -2,7 +2,7 @@
 
 This file knows when the client reads and what to do while it does not. It does not know what the
 messages say. It is bounded: with the first message that is held the session is paused, so what can
-still come is what the engine made of the words it had, at most the backlog.
+still come is what the engine made of the words it had, at most the backlog. Drafts are not held: a later one says more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from streamtrans.messages import FromServer
+from streamtrans.messages import Draft, FromServer
 from streamtrans_server.websocket import Websocket
 
 Item = FromServer | bytes  # a message, or a frame that is one already
@@ -42,15 +42,14 @@ class Outbox:
         return self._stall is not None
 
     def send(self, messages: Sequence[Item]) -> None:
-        """Write the messages in one piece, or keep them until the client reads again."""
-        if self._stall is not None:
-            self._held += messages
-        elif self._socket.paused:
-            self._held += messages
+        """Write the messages in one piece, or keep them, but for drafts, until the client reads again."""
+        if self._stall is None and not self._socket.paused:
+            self._write(messages)
+            return
+        self._held += [message for message in messages if not isinstance(message, Draft)]
+        if self._stall is None and self._held:
             self._pause(True)
             self._stall = asyncio.create_task(self._wait_out())
-        else:
-            self._write(messages)
 
     async def flush(self) -> None:
         """Returns once nothing is held: it was written, or dropped, or the client starved it."""

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from streamtrans.audio.errors import AudioError
 from streamtrans.audio.speech_detector import SpeechDetector
 from streamtrans.engine.beam import Beam
+from streamtrans.engine.drafts import Drafts
 from streamtrans.engine.hearing import Hearing
 from streamtrans.engine.listener import Listener
 from streamtrans.engine.scheduler import Batch, schedule
@@ -42,8 +43,9 @@ class Engine:
 
     max_sessions: slots of the state pool. max_batch: sessions in one tick at most. beam: hypotheses followed among the
     words that may be written before the next READ; 1 is greedy, piece by piece. recognizer: what hears the words of
-    sessions of audio, with its vocabulary; detector: what finds speech for it, None takes the embedded one. Raises
-    ValueError: a direct model without the recogniser it was trained with.
+    sessions of audio, with its vocabulary; detector: what finds speech for it, None takes the embedded one. `drafts`
+    are made for who asks, when nothing is `ready`. Raises ValueError: a direct model without the recogniser it was
+    trained with.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class Engine:
             raise ValueError(f"{model.config.name} READs states of the recogniser it came with")
         self._model = model
         self._device = model.embedding.weight.device
-        self._slots = Slots(model, max_sessions, spare=Beam.spare(beam, max_batch))
+        copies = Beam.spare(beam, max_batch)
+        self._slots = Slots(model, max_sessions, copies + Drafts.spare(max_sessions))
+        self.drafts = Drafts(model, self._slots, vocabulary, copies)
         self._beam = Beam(model, self._slots, vocabulary, beam) if beam > 1 else None
         self._limits = Limits(model.config.words, model.config.memory)
         self._hearing = Hearing(*recognizer, max_sessions, detector, direct) if recognizer else None

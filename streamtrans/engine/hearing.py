@@ -1,8 +1,8 @@
 """HEAR: one batch step of the detector and one of the recogniser, over all sessions that have sound to hear.
 
-Both steps have a fixed shape for each session, a frame of 32 ms and a chunk of the recogniser, so that the sums of a
-stream do not depend on how its bytes were cut. For a direct model the states of each frame go with its label. It knows
-tensors and rows. It does not know words or segments.
+A step takes a chunk of the recogniser or up to four frames of 32 ms of each session. The network of a frame does not
+see the others beside it, so a stream is heard alike however its bytes were cut. For a direct model the states of each
+frame go with its label. It knows tensors and rows. It does not know words or segments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from streamtrans.audio.features import HOP, LogMel
 from streamtrans.audio.pcm import Samples
 from streamtrans.audio.speech_detector import FRAME, DetectorState, SpeechDetector
-from streamtrans.engine.listener import Listener
+from streamtrans.engine.listener import FRAMES, Listener
 from streamtrans.models.decoding import decoding
 from streamtrans.models.piece_states import States, evidence
 from streamtrans.models.recognizer import Recognizer
@@ -67,14 +67,14 @@ class Hearing:
         return Listener(row, rate, self.config, self._decoding.words, self._states)
 
     def step(self, listeners: Sequence[Listener]) -> None:
-        """A frame of each that has one to score, then a chunk of each that has one due."""
-        framed = [(one, frame) for one in listeners if (frame := one.frame) is not None]
+        """Some frames of each that has any to score, then a chunk of each that has one due."""
+        framed = [(one, frames) for one in listeners if (frames := one.frames) is not None]
         if framed:
             if anew := [one for one, _ in framed if one.begins_anew()]:
                 self._detected.reset(self._rows(anew))
             scores = self._score(self._rows([one for one, _ in framed]), [f for _, f in framed])
-            for (one, _), score in zip(framed, scores, strict=True):
-                one.scored(score)
+            for (one, frames), row in zip(framed, scores, strict=True):
+                one.scored(row[: len(frames) // FRAME])
         due = [(one, chunk) for one in listeners if (chunk := one.chunk) is not None]
         if due:
             if fresh := [one for one, chunk in due if chunk.first]:
@@ -89,6 +89,7 @@ class Hearing:
         """
         rows = torch.arange(count, device=self._device)
         self._score(rows, [np.zeros(FRAME, np.float32)] * count)
+        self._score(rows, [np.zeros((1 + i % FRAMES) * FRAME, np.float32) for i in range(count)])
         self._label(rows, [np.zeros(HOP * self.config.stride, np.float32)] * count)
         self.reset(rows)
 
@@ -97,10 +98,17 @@ class Hearing:
         self._detected.reset(rows)
         self._heard.reset(rows)
 
-    def _score(self, rows: Tensor, frames: list[Samples]) -> list[float]:
-        scores, state = self._detector.step(self._stack(frames), self._detected.take(rows))
+    def _score(self, rows: Tensor, frames: list[Samples]) -> list[list[float]]:
+        """Scores of each row; of a row with fewer frames than another the last ones mean nothing."""
+        sizes = [len(some) for some in frames]
+        longest = max(sizes)
+        lengths = None
+        if min(sizes) < longest:
+            frames = [np.pad(some, (0, longest - len(some))) for some in frames]
+            lengths = torch.tensor(sizes, device=self._device)
+        scores, state = self._detector.step(self._stack(frames), self._detected.take(rows), lengths)
         self._detected.put(rows, state)
-        return scores[:, 0].tolist()
+        return scores.tolist()
 
     def _label(
         self, rows: Tensor, chunks: list[Samples]

@@ -33,6 +33,7 @@ from streamtrans.models.piece_states import States
 from streamtrans.models.recognizer import RecognizerConfig
 
 MS = RATE // 1000  # samples
+FRAMES = 4  # of the detector in one step: what comes in 128 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ Heard = Spoken | Pause | Command
 
 
 class Listener:
-    """Owned by a session. `Hearing` asks for the next `frame` and the next `chunk` and says what it heard in them.
+    """Owned by a session. `Hearing` asks for the next `frames` and the next `chunk` and says what it heard in them.
 
     rate: samples a second that come in. new_words: a search for each segment. states: dim of the states that go with
     each word, 0: none. Raises AudioError bad_rate.
@@ -142,6 +143,11 @@ class Listener:
         return -(-frames * FRAME // self._size) + len(self._due) + len(self._commands)
 
     @property
+    def draft(self) -> str:
+        """What was heard and is no word yet; it may still change."""
+        return self._words.open
+
+    @property
     def ready(self) -> bool:
         """Is there a chunk or a frame to hear?"""
         return bool(self._due) or self._reach >= self._scored + FRAME
@@ -149,24 +155,28 @@ class Listener:
     # --- the detector -----------------------------------------------------------------------------
 
     @property
-    def frame(self) -> Samples | None:
-        """The next samples to score, (512,). None: not whole yet, or chunks come first."""
-        if self._due or self._reach < self._scored + FRAME:
+    def frames(self) -> Samples | None:
+        """The next samples to score, one to FRAMES whole frames. None: not whole yet, or chunks come first."""
+        count = min((self._reach - self._scored) // FRAME, FRAMES)
+        if self._due or count < 1:
             return None
-        return self._sound.between(self._scored, self._scored + FRAME)
+        return self._sound.between(self._scored, self._scored + count * FRAME)
 
     def begins_anew(self) -> bool:
         """Has a segment ended since this was asked last? Then the detector knows nothing of it."""
         anew, self._anew = self._anew, False
         return anew
 
-    def scored(self, score: float) -> None:
-        """Speech in `frame`: from 0 to 1."""
-        self._scored += FRAME
-        for boundary in self._segmenter.feed((score,)):
-            self._pass(boundary, boundary.known * FRAME)
-        self._chunks(self._scored)
-        self._obey()
+    def scored(self, scores: Sequence[float]) -> None:
+        """Speech in each of `frames`: from 0 to 1. What follows the end of a segment is to be scored again."""
+        for score in scores:
+            self._scored += FRAME
+            for boundary in self._segmenter.feed((score,)):
+                self._pass(boundary, boundary.known * FRAME)
+            self._chunks(self._scored)
+            self._obey()
+            if self._anew:
+                break
         if self._begin is None:
             self._sound.forget(self._scored - self._history)
         else:

@@ -253,7 +253,31 @@ class Session:
         self.previous = self.vocabulary.bos
         self.fresh = True
 
+    # --- drafts -----------------------------------------------------------------------------------
+
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """What was heard and is not committed as source words; the last may be half a word."""
+        return () if self.listener is None else tuple(self.listener.draft.split())
+
+    @property
+    def begun(self) -> list[int]:
+        """The pieces of a target word that is not whole yet."""
+        return list(self._detokenizer.pieces)
+
+    @property
+    def foreseeable(self) -> int:
+        """How many pieces a draft may go on with: none before the first READ, nor where words are forced or ended."""
+        if self.closed or self.forced or self._ended or not self._read:
+            return 0
+        return self.pieces_allowed
+
     # --- events -----------------------------------------------------------------------------------
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event."""
+        return self._seq
 
     def next_seq(self) -> int:
         """The number of the next event; whoever adds an event of its own takes it from here."""

@@ -15,6 +15,7 @@ class Slots:
     """A pool of `size` rows, and `spare` more for copies. Untouched rows of zeros cost address space, not memory."""
 
     def __init__(self, model: Model, size: int, spare: int = 0) -> None:
+        self.size = size
         self.state: ModelState = model.init_state(size + spare)
         self._spare = torch.arange(size, size + spare, device=model.embedding.weight.device)
         self._free = list(range(size - 1, -1, -1))
@@ -45,12 +46,13 @@ class Slots:
         """Keep what a step made of it."""
         self.state.put(rows, state)
 
-    def copies(self, rows: Tensor, width: int) -> ModelState:
-        """`width` copies of what each row WRITEs from, in spare rows: stepping them changes no other row. They are good
-        until copies are asked for again.
+    def copies(self, rows: Tensor, width: int, skip: int = 0) -> ModelState:
+        """`width` copies of what each row WRITEs from, in spare rows behind the first `skip`: stepping them changes no
+        other row. They are good until copies into the same rows are asked for again.
         """
         count = len(rows)
-        some = self.state.take(torch.cat((rows, self._spare[: count * width])))
+        spare = self._spare[skip : skip + count * width]
+        some = self.state.take(torch.cat((rows, spare)))
         order = torch.arange(count * (1 + width), device=rows.device)
         order[count:] = (order[count:] - count) // width
         decoder = tuple(layer.reorder(order) for layer in some.decoder)

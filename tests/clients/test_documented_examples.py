@@ -17,7 +17,7 @@ from streamtrans_clients import Refused, SessionFailed, connect, open_sync
 from streamtrans_clients.captions import CaptionFile
 from streamtrans_clients.recording import Recording
 
-from streamtrans.messages import Changed, Source, Target
+from streamtrans.messages import Changed, Draft, Source, Target
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "server"))
@@ -39,6 +39,7 @@ NAMES: dict[str, Any] = {
     "Recording": Recording,
     "CaptionFile": CaptionFile,
     "Changed": Changed,
+    "Draft": Draft,
 }
 tried: set[str] = set()
 
@@ -72,6 +73,19 @@ async def test_words_as_they_are_said() -> None:
     async with served() as server:
         await example("interpret")(server.url, words(), shown.append)
     assert shown == ["ONE", "TWO", "THREE"]
+
+
+@in_loop
+async def test_what_may_come_next() -> None:
+    async def words() -> AsyncIterator[str]:
+        for word in ("one", "two", "three", "four"):
+            yield word
+            await asyncio.sleep(0.3)
+
+    shown: list[tuple[str, str]] = []
+    async with served() as server:
+        await example("foresee")(server.url, words(), lambda *both: shown.append(both))
+    assert ("ONE", "TWO? THREE?") in shown
 
 
 @in_loop

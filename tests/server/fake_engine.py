@@ -19,6 +19,7 @@ from streamtrans.messages import (
     Changed,
     Command,
     Done,
+    Draft,
     End,
     Error,
     Event,
@@ -140,6 +141,10 @@ class FakeSession:
         )
 
     @property
+    def heard(self) -> tuple[str, ...]:
+        return tuple(self.ear.half) if self.ear else ()
+
+    @property
     def must_write(self) -> bool:
         return bool(self.pending) and (self.flushing or len(self.pending) >= self.k)
 
@@ -206,6 +211,33 @@ class FakeSession:
         return [event]
 
 
+class FakeDrafts:
+    """A draft is what was READ and not written, in capitals with a question mark; it takes one step."""
+
+    def __init__(self) -> None:
+        self.asked: dict[FakeSession, int] = {}
+        self.steps = 0
+
+    @property
+    def going(self) -> bool:
+        return bool(self.asked)
+
+    def ask(self, session: FakeSession) -> None:
+        self.asked[session] = session.seq
+
+    def step(self) -> list[tuple[FakeSession, Draft]]:
+        self.steps += 1
+        asked, self.asked = self.asked, {}
+        return [
+            (
+                session,
+                Draft(session.heard, tuple(f"{word.upper()}?" for word, _ in session.pending)),
+            )
+            for session, seq in asked.items()
+            if not session.closed and session.seq == seq
+        ]
+
+
 class FakeEngine:
     """All ready sessions take one step in each tick, up to `batch` of them."""
 
@@ -217,6 +249,7 @@ class FakeEngine:
         self.max_sessions = max_sessions
         self.batch = batch
         self.sessions: list[FakeSession] = []
+        self.drafts = FakeDrafts()
         self.most_queued = self.last_batch = 0
 
     def open(

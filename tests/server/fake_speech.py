@@ -52,6 +52,11 @@ class FakeEar:
     def clock(self) -> float:
         return self._samples * self._ms
 
+    @property
+    def half(self) -> list[str]:
+        """The word that goes on, if one does."""
+        return [self._word()] if self._value else []
+
     def hear(self, sound: bytes) -> list[Heard]:
         sound = self._half + sound
         whole = len(sound) // 2 * 2
@@ -79,8 +84,10 @@ class FakeEar:
             silent = self._silence(now, begin)
             return silent
         self._open = True
-        word = WORDS[round(self._value / 1000 - 1) % len(WORDS)]
-        return [Heard(word, begin * self._ms, now * self._ms)]
+        return [Heard(self._word(), begin * self._ms, now * self._ms)]
+
+    def _word(self) -> str:
+        return WORDS[round(self._value / 1000 - 1) % len(WORDS)]
 
     def _silence(self, now: int, begin: int | None = None) -> list[Heard]:
         begin = self._begin if begin is None else begin

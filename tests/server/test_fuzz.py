@@ -42,14 +42,24 @@ MESSAGES: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(
         lambda text, at: {"type": "text", "text": text, "at": at}, WORDS, st.floats() | NUMBERS
     ),
-    st.sampled_from([{"type": "flush"}, {"type": "end"}, START, {**START, "keep": True}]),
+    st.sampled_from(
+        [
+            {"type": "flush"},
+            {"type": "end"},
+            START,
+            {**START, "keep": True},
+            {**START, "drafts": True},
+        ]
+    ),
     st.builds(lambda id: {"type": "mark", "id": id}, WORDS),
     st.builds(lambda policy: {"type": "policy", "policy": policy}, POLICIES),
     st.builds(lambda seq: {"type": "ack", "seq": seq}, NUMBERS),
     st.builds(
         lambda p, k: {**START, "prefix": p, "lag_policy": k}, st.lists(WORDS, max_size=3), POLICIES
     ),
-    st.dictionaries(st.sampled_from("type text at id seq policy version".split()), ODD, max_size=4),
+    st.dictionaries(
+        st.sampled_from("type text at id seq policy version drafts".split()), ODD, max_size=4
+    ),
 )
 STEPS: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     MESSAGES.map(lambda message: ("message", message)),
@@ -150,7 +160,7 @@ async def example(aside: Aside, steps: list[tuple[str, Any]], begin: bool) -> li
     stranger = Stranger(aside.server.url)
     await stranger.connect()
     if begin:
-        await stranger.step("message", {**START, "keep": True})
+        await stranger.step("message", {**START, "keep": True, "drafts": True})
     for kind, what in steps:
         await stranger.step(kind, what)
     await stranger.leave(abort=len(steps) % 2 == 0)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import fakes
 import numpy as np
 import pytest
 import torch
-from harness import START, finish, get, in_loop, rest, send, served, started
+from harness import START, finish, get, in_loop, of_type, rest, send, served, started, until
 from streamtrans_clients import Session, connect
 from websockets.asyncio.client import connect as connect_raw
 
@@ -221,3 +222,37 @@ async def test_a_direct_model_is_served_as_it_says_alone_and_takes_no_text() -> 
             await send(peer, START)
             assert (await rest(peer))[-1]["code"] == "unsupported_kind"
     assert said == [told(event) for event in events if isinstance(event, kinds)] and len(said) > 8
+
+
+@in_loop
+async def test_served_with_drafts_is_what_is_said_without() -> None:
+    """The real engine, four sessions at once, two with drafts."""
+    texts = [" ".join(fakes.sentences(2, seed=seed)) for seed in range(4)]
+
+    async def one(url: str, number: int, start: dict[str, Any]) -> list[dict[str, Any]]:
+        """Who wants drafts waits in the middle of a sentence for the first one."""
+        answers: list[dict[str, Any]] = []
+
+        async def read() -> None:
+            async for frame in peer:
+                answers.append(json.loads(frame))
+
+        async with connect_raw(url) as peer:
+            await send(peer, start)
+            reading = asyncio.create_task(read())
+            for word in texts[number].split():
+                await send(peer, {"type": "text", "text": word + " ", "at": 0.0})
+                if "drafts" in start and not word.endswith("."):
+                    await until(lambda: bool(of_type(answers, "draft")))
+            await send(peer, {"type": "end"})
+            await reading
+            return answers[1:]
+
+    async with served(fakes.engine(), lag_ms=20_000) as server:
+        plain = await asyncio.gather(*(one(server.url, i, START) for i in range(4)))
+        both = (START, {**START, "drafts": True})
+        mixed = await asyncio.gather(*(one(server.url, i, both[i % 2]) for i in range(4)))
+    for one_plain, one_mixed, wants in zip(plain, mixed, (False, True) * 2, strict=True):
+        assert bool(of_type(one_mixed, "draft")) is wants
+        stamped = [{**event, "emitted": 0} for event in one_mixed if event["type"] != "draft"]
+        assert stamped == [{**event, "emitted": 0} for event in one_plain]

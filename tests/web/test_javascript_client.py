@@ -201,6 +201,50 @@ def test_audio_arrives_whole_over_a_cut_connection(chromium: Any) -> None:
     assert site.starts[0]["rate"] == 16000
 
 
+def test_sound_that_waits_is_kept_for_ten_minutes(chromium: Any) -> None:
+    """The oldest goes, and it says so; what was sent before the line broke is not among it."""
+    site = Site("audio")
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        opened(page, kind="audio", rate=8000)
+        page.evaluate("session.sendAudio(new Int16Array(8000).fill(1))")
+        page.evaluate("new Promise((resolve) => setTimeout(resolve, 200))")
+        site.drop(closed=True)
+        page.wait_for_function("() => session.state === 'reconnecting'")
+        page.evaluate("""() => {
+            for (let s = 2; s <= 605; s++) session.sendAudio(new Int16Array(8000).fill(s));
+        }""")
+        assert [event["seconds"] for event in told(page, "lost")] == [1, 2, 3, 4, 5]
+        site.reopen()
+        page.evaluate("session.end()")
+        page.console_errors.clear()
+    heard = np.frombuffer(site.pcm, np.int16)[::8000].tolist()
+    assert heard == [1, *range(7, 606)]
+
+
+def test_sound_that_was_sent_and_given_up_cannot_be_asked_for(chromium: Any, site: str) -> None:
+    with page_at(chromium, site + BLANK) as page:
+        found = page.evaluate("""async () => {
+            const { OutgoingSound } = await import("/outgoing-sound.js");
+            const sound = new OutgoingSound(8000);
+            for (let s = 0; s < 610; s++) sound.add(new Int16Array(8000), false);
+            return [sound.lost, sound.after(9), sound.after(10).length, sound.after(610).length];
+        }""")
+    assert found == [0, None, 600, 0]
+
+
+def test_drafts_come_to_who_asks(chromium: Any, site: str) -> None:
+    with page_at(chromium, site + BLANK) as page:
+        for wanted in (False, True):
+            opened(page, drafts=wanted)
+            page.evaluate("session.sendText('one two three ')")
+            page.wait_for_function("() => events.some(({ type }) => type === 'target')")
+            page.wait_for_timeout(400)
+            drafts = [{"type": "draft", "source": [], "target": ["TWO?", "THREE?"]}]
+            assert told(page, "draft") == (drafts if wanted else [])
+            page.evaluate("session.end()")
+            whole(page, ["one", "two", "three"])
+
+
 def test_sound_is_not_kept_when_the_session_cannot_come_back(chromium: Any) -> None:
     site = Site("audio", keeps=False)
     with site.serving() as url, page_at(chromium, url + BLANK) as page:

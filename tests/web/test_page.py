@@ -13,6 +13,7 @@ from chromium import page_at
 from conftest import our_server
 from scripted_site import Site
 from streamtrans_clients.captions import CaptionFile
+from streamtrans_clients.source_words import sentence
 
 from streamtrans.messages import Segment, Target
 
@@ -120,30 +121,110 @@ def test_a_reconnect_is_shown_and_survived(chromium: Any) -> None:
         page.console_errors.clear()  # Chromium writes one for each attempt
 
 
-def test_a_draft_is_grey_and_gives_way_to_what_is_committed(chromium: Any) -> None:
+COLOUR = "(of) => getComputedStyle(document.querySelector(of)).color"
+KINDS = ("draft", "committed")
+
+
+def luminance(colour: str) -> float:
+    """Of `rgb(r, g, b)`: WCAG 2.1, relative luminance."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, two: str) -> float:
+    dark, light = sorted((luminance(one), luminance(two)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_draft_is_grey_and_gives_way_to_what_is_committed(chromium: Any, scheme: str) -> None:
     seen = threading.Event()
 
     class Drafting(Site):
         async def answer(self, peer: Any, messages: list[dict[str, Any]]) -> None:
             for message in messages:
                 if message["type"] == "target" and message["text"] == "TWO":
-                    await super().answer(peer, [{"type": "draft", "text": "TOO MUCH"}])
+                    await super().answer(
+                        peer, [{"type": "draft", "source": ["thr"], "target": ["TWO", "MUCH"]}]
+                    )
                     await asyncio.to_thread(seen.wait, 10)
                 await super().answer(peer, [message])
 
     site = Drafting()
-    with site.serving() as url, page_at(chromium, url) as page:
+    with site.serving() as url, page_at(chromium, url, color_scheme=scheme) as page:
         until_state(page, "idle")
         page.keyboard.type("one two ")
         page.wait_for_function(
-            "() => document.querySelector('.draft')?.textContent === ' TOO MUCH'"
+            "() => document.querySelector('.target .draft')?.textContent === ' TWO MUCH'"
         )
         until_words(page, "target", "ONE")
-        colours = "(kind) => getComputedStyle(document.querySelector(`.target ${kind}`)).color"
-        assert page.evaluate(colours, ".draft") != page.evaluate(colours, ".committed")
+        assert page.inner_text(".source .draft").strip() == "thr"
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        for side in ("source", "target"):
+            draft, committed = (page.evaluate(COLOUR, f".{side} .{kind}") for kind in KINDS)
+            assert draft != committed
+            assert contrast(draft, paper) >= 4.5  # WCAG 2.1, 1.4.3
+            assert page.get_attribute(f".{side} .draft", "aria-hidden") == "true"
+        assert page.locator("#spoken p").all_inner_texts() == []  # nothing of it is read out
+        rows = page.evaluate(
+            "[...document.querySelectorAll('#captions p')].map((p) => p.innerHTML)"
+        )
+        assert '<span class="draft" aria-hidden="true"> TWO MUCH</span>' in rows[-1]
         seen.set()
         until_words(page, "target", "ONE TWO")
-        assert page.inner_text(".target .draft") == ""
+        page.wait_for_function("() => document.querySelectorAll('.source .word').length === 2")
+        assert page.inner_text(".target .draft").strip() == "MUCH"  # the rest of it still stands
+        page.click("#finish")
+        until_state(page, "ended")
+        assert page.locator(".draft").all_inner_texts() == ["", ""]
+        page.click("summary")
+        with page.expect_download() as saved:
+            page.click("[data-save=srt]")
+        assert Path(saved.value.path()).read_text().splitlines()[2] == "ONE TWO"
+    assert site.starts[0]["drafts"] is True
+
+
+def test_drafts_of_our_server_can_be_switched_off(chromium: Any, site: str) -> None:
+    drafts = "() => document.querySelector('.target .draft')?.textContent"
+    with page_at(chromium, site) as page:
+        until_state(page, "idle")
+        overlay = page.context.new_page()
+        overlay.goto(f"{site}?overlay=1")
+        page.bring_to_front()
+        page.keyboard.type("the cat sat ")
+        until_words(page, "target", "THE")
+        page.wait_for_function(f"{drafts} === ' CAT? SAT?'")
+        overlay.wait_for_function(
+            "() => document.querySelector('.draft')?.textContent === ' CAT? SAT?'"
+        )
+        page.uncheck("#drafts")
+        assert page.evaluate(drafts) == ""
+        overlay.wait_for_function("() => !document.querySelector('.draft')")
+        page.focus("#field")
+        page.keyboard.type("on ")
+        until_words(page, "target", "THE CAT")
+        page.wait_for_timeout(400)
+        assert page.evaluate(drafts) == ""
+        page.check("#drafts")
+        page.focus("#field")
+        page.keyboard.type("the ")
+        page.wait_for_function(f"{drafts} === ' ON? THE?'")
+
+
+def test_chinese_words_stand_without_blanks(chromium: Any, site: str) -> None:
+    """On the page and in the captions, by the rule of the Python client."""
+    words = "你 好 ， 我 是 Anna 。 Hello 你 们 （ 好 ） 。 ok a b".split()
+    with page_at(chromium, site) as page:
+        until_state(page, "idle")
+        page.keyboard.type(" ".join(words) + " ")
+        page.wait_for_function("() => document.querySelectorAll('.source .word').length === 17")
+        assert page.inner_text(".source .committed") == sentence(words)
+        same = "async (words) => (await import('/words.js')).sentence(words)"
+        assert page.evaluate(same, words) == sentence(words)
+        page.keyboard.press("Enter")
+        until_words(page, "target", sentence([word.upper() for word in words]))
+        assert page.locator(".lines p").last.inner_text() == sentence([w.upper() for w in words])
 
 
 @pytest.mark.parametrize("format", ["srt", "vtt"])
@@ -168,7 +249,10 @@ def test_subtitles_are_what_the_python_client_writes(
 
 
 def test_both_writers_agree_on_any_events(chromium: Any, site: str, tmp_path: Path) -> None:
-    words = "ça 日本語の字幕 supercalifragilisticexpialidociousness" * 2 + " — 😀 a<b> c&d, e. "
+    words = (
+        "ça 日本語の字幕 你 好 ， 我 们 supercalifragilisticexpialidociousness" * 2
+        + " — 😀 a<b> c&d, e. "
+    )
     events = []
     for index, word in enumerate((words * 6).split()):
         at = 130.5 * index + (3000 if index > 30 else 0)
@@ -236,7 +320,7 @@ def test_keyboard_and_screen_reader(chromium: Any, site: str) -> None:
         assert page.get_attribute(".segment .target", "lang") == "fr"
         page.evaluate("document.activeElement.blur()")
         reached = []
-        for _ in range(14):
+        for _ in range(15):
             page.keyboard.press("Tab")
             reached.append(
                 page.evaluate(

@@ -36,6 +36,7 @@ def interface(name: str) -> dict[str, tuple[str, bool]]:
         ("Marked", messages.Marked),
         ("Changed", messages.Changed),
         ("Lag", messages.Lag),
+        ("Draft", messages.Draft),
         ("Done", messages.Done),
         ("Failure", messages.Error),
     ],

@@ -3,6 +3,8 @@
  * and a test holds the two to the same output.
  */
 
+import { sentence } from "./words.js";
+
 const LINE = 42; // characters of a line
 const LINES = 2; // of a cue
 const LINGER = 1000; // ms a cue stays after its last word was heard
@@ -76,7 +78,7 @@ function balanced(words) {
   if (lines.length !== LINES) return lines;
   let best = null;
   for (let i = 1; i < words.length; i++) {
-    const cut = [words.slice(0, i).join(" "), words.slice(i).join(" ")];
+    const cut = [sentence(words.slice(0, i)), sentence(words.slice(i))];
     const [first, second] = cut.map(size);
     const uneven = Math.abs(first - second);
     if (Math.max(first, second) <= LINE && (best === null || uneven < best.uneven)) best = { cut, uneven };
@@ -87,8 +89,8 @@ function balanced(words) {
 function filled(words) {
   const lines = [];
   for (const word of words) {
-    const last = lines.at(-1);
-    if (last !== undefined && size(last) + 1 + size(word) <= LINE) lines[lines.length - 1] = `${last} ${word}`;
+    const longer = sentence([...lines.slice(-1), word]);
+    if (lines.length && size(longer) <= LINE) lines[lines.length - 1] = longer;
     else lines.push(word);
   }
   return lines;

@@ -6,6 +6,7 @@
 
 /** What went out and may be needed again: commands in order, a text with what is not READ of it. */
 export class Outgoing {
+  lost = 0; // no text is ever given up
   #openedAt = Date.now();
   #commands = []; // {command, rest, again}
   #gone = 0; // commands before the first of these

@@ -5,12 +5,15 @@
  */
 
 const FRAME = 32; // ms, of a server's detector of speech: what is heard again begins with one
+const LONGEST = 600; // s of sound kept, as in streamtrans_clients/source_audio.py
 const SILENCE = 10_000; // ms of sound kept when no word was heard in it: one may have begun
 
 export class OutgoingSound {
+  lost = 0; // s of sound that waited too long to be sent
   #perMs;
-  #entries = []; // {command, end, answered}: `end` in samples from the opening of the session
+  #entries = []; // {command, end, waits, answered}: `end` in samples from the opening of the session
   #gone = 0; // commands before the first of these
+  #least = 0; // commands that a server must have, as they cannot be sent again
   #end = 0;
   #begin = 0; // of the open segment, in samples
   #base = 0; // where the session on the server began
@@ -20,14 +23,19 @@ export class OutgoingSound {
     this.#perMs = rate / 1000;
   }
 
-  add(command) {
+  /** `waits`: it is not sent yet. The oldest sound goes when there is more than LONGEST. */
+  add(command, waits) {
     if (command instanceof Int16Array) this.#end += command.length;
-    this.#entries.push({ command, end: this.#end });
+    this.#entries.push({ command, end: this.#end, waits });
+    while (this.#end - this.#begin > LONGEST * 1000 * this.#perMs) this.#giveUp();
   }
 
-  /** The commands that a server lacks which has the first `count`. */
+  /** The commands that a server lacks which has the first `count`; null when some of them are no longer here. */
   after(count) {
-    return this.#entries.slice(Math.max(0, count - this.#gone)).map(({ command }) => command);
+    if (count < this.#least) return null;
+    const left = this.#entries.slice(Math.max(0, count - this.#gone));
+    for (const entry of left) entry.waits = false;
+    return left.map(({ command }) => command);
   }
 
   /** A word was READ. */
@@ -58,15 +66,29 @@ export class OutgoingSound {
 
   /** A new session begins with the open segment. Returns where that is, in ms. */
   restart() {
-    this.#gone = 0;
+    this.#gone = this.#least = 0;
     this.#base = this.#cursor = this.#begin;
     this.#entries = this.#entries
       .filter(({ answered }) => !answered)
-      .map(({ command, end }) => {
+      .map(({ command, end, waits }) => {
         const skip = Math.max(0, this.#begin - (end - command.length));
-        return { command: command instanceof Int16Array ? command.subarray(skip) : command, end };
+        return { command: command instanceof Int16Array ? command.subarray(skip) : command, end, waits };
       });
     return this.#begin / this.#perMs;
+  }
+
+  /** Sound that waits is lost; if none does, what went out cannot be sent again. */
+  #giveUp() {
+    const i = this.#entries.findIndex(({ command, waits }) => waits && command instanceof Int16Array);
+    if (i < 0) {
+      this.#forget(Math.max(this.#cursor, this.#end - LONGEST * 1000 * this.#perMs));
+      this.#least = this.#gone;
+      return;
+    }
+    const [{ command }] = this.#entries.splice(i, 1);
+    for (const entry of this.#entries.slice(i)) entry.end -= command.length;
+    this.#end -= command.length;
+    this.lost += command.length / this.#perMs / 1000;
   }
 
   #forget(until) {

@@ -11,6 +11,7 @@ import { Talk } from "./talk.js";
 import { Transcript } from "./transcript.js";
 
 const FULL = 11; // the right end of the latency knob: the whole sentence is READ first
+const NOTHING = { source: [], target: [] }; // a draft
 const STATES = {
   connecting: "Connecting…",
   open: "Live",
@@ -106,22 +107,35 @@ function open(model) {
     rollUp.word(word.text);
     lag(talk);
   });
-  talk.on("draft", (draft) => {
-    transcript.draft(draft);
-    rollUp.draft(draft.text);
-  });
-  talk.on("segment", () => {
+  const drafted = (draft) => {
+    const shown = $("drafts").checked ? draft : NOTHING;
+    transcript.draft(shown);
+    rollUp.draft(shown.target);
+  };
+  talk.on("draft", drafted);
+  talk.drafts = $("drafts").checked;
+  $("drafts").onchange = () => {
+    talk.drafts = $("drafts").checked;
+    drafted(NOTHING);
+  };
+  const segment = () => {
     transcript.segment();
     rollUp.segment();
-  });
+  };
+  talk.on("segment", segment);
+  talk.on("done", segment);
   talk.on("changed", ({ policy, lag }) => ($("policy").value = lag ? `${policy}, behind` : policy));
   talk.on("lag", ({ ms }) => complain(`The server is ${(ms / 1000).toFixed(1)} s behind.`));
   talk.on("state", (event) => state(event.state, STATES[event.state]));
   talk.on("sent", () => complain(""));
-  talk.on("resumed", () => complain(""));
-  talk.on("done", () => transcript.segment());
+  talk.on("resumed", () => {
+    complain("");
+    drafted(NOTHING);
+  });
+  talk.on("lost", ({ seconds }) => complain(`${seconds} s of sound waited too long and are lost.`));
   talk.on("error", ({ code, text, unread }) => {
     transcript.drop();
+    rollUp.segment();
     transcript.gap(`The session ended here: ${text}.`);
     if (unread.length) $("field").value = `${unread.join(" ")} ${$("field").value}`;
     complain(`${text} (${code}). ${unread.length ? "What was not read is in the field again." : ""}`);

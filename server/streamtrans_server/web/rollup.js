@@ -2,8 +2,11 @@
  * Large captions: committed words roll up line by line, and a word that stands never moves sideways.
  *
  * It knows lines. The words come by `word`, or from another window of the same browser by `follow`: the page tells each
- * change on a BroadcastChannel, and the overlay (a browser source in OBS, a window on a projector) shows it.
+ * change on a BroadcastChannel, and the overlay (a browser source in OBS, a window on a projector) shows it. Of a draft
+ * stands what fits behind the last word, so that nothing moves for it.
  */
+
+import { rest, sentence } from "./words.js";
 
 const LINE = 32; // characters: large letters, in at most 90 % of the width
 const SILENCE = 8000; // ms until an overlay fades
@@ -11,7 +14,7 @@ const SILENCE = 8000; // ms until an overlay fades
 export class RollUp {
   #views = [];
   #lines = [""];
-  #draft = "";
+  #draft = [];
   #lang;
   #channel = new BroadcastChannel("streamtrans");
 
@@ -28,26 +31,37 @@ export class RollUp {
 
   word(text) {
     const last = this.#lines.at(-1);
-    if (last && last.length + 1 + text.length > LINE) this.#lines.push(text);
-    else this.#lines[this.#lines.length - 1] = last ? `${last} ${text}` : text;
+    const longer = sentence([last, text]);
+    if (last && longer.length > LINE) this.#lines.push(text);
+    else this.#lines[this.#lines.length - 1] = longer;
     this.#lines = this.#lines.slice(-6);
-    this.#draft = "";
+    this.#draft = rest(this.#draft, text);
     this.#tell();
   }
 
-  draft(text) {
-    this.#draft = text;
+  /** Words that may still change, in place of those before. */
+  draft(words) {
+    this.#draft = words;
     this.#tell();
   }
 
   /** The next word begins a line. */
   segment() {
     if (this.#lines.at(-1)) this.#lines.push("");
-    this.#draft = "";
+    if (this.#draft.length) this.draft([]);
   }
 
   #tell() {
-    const said = { lines: this.#lines.filter(Boolean), draft: this.#draft, lang: this.#lang };
+    const last = this.#lines.at(-1);
+    let longer = last;
+    for (const word of this.#draft) {
+      const more = sentence([longer, word]);
+      if (more.length > LINE) break;
+      longer = more;
+    }
+    const draft = longer.slice(last.length);
+    const lines = this.#lines.filter((line, i) => line || (draft && i === this.#lines.length - 1));
+    const said = { lines, draft, lang: this.#lang };
     for (const view of this.#views) render(view, said);
     this.#channel.postMessage(said);
   }
@@ -78,8 +92,8 @@ function render(view, { lines, draft, lang }) {
   if (draft) {
     const tail = document.createElement("span");
     tail.className = "draft";
-    tail.textContent = ` ${draft}`;
-    if (!rows.length) rows.push(document.createElement("p"));
+    tail.textContent = draft;
+    tail.setAttribute("aria-hidden", "true");
     rows.at(-1).append(tail);
   }
   view.replaceChildren(...rows);

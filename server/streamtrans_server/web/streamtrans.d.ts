@@ -13,6 +13,8 @@ export interface Options {
   rate?: number;
   /** Such as "wait-3"; the server's default without it. */
   policy?: string;
+  /** Have drafts of what is not committed sent, too: false by default. */
+  drafts?: boolean;
   /** Have the server keep the session over a lost connection: true by default. */
   keep?: boolean;
   /** How long to try to come back, 60000 ms by default. */
@@ -86,10 +88,21 @@ export interface Lag extends Numbered {
   ms: number;
 }
 
-/** Words that may still change; the next draft or committed word takes their place. */
+/**
+ * What may come next and may also not: words heard and not READ (the last perhaps by half), and words that would be written
+ * if no more were READ. The next draft takes its place, a committed word that of its side, `segment` that of both.
+ */
 export interface Draft {
   type: "draft";
-  text: string;
+  source: string[];
+  target: string[];
+}
+
+/** Sound that was kept for a server that could not take it and waited longer than ten minutes: so much of it is lost. */
+export interface Lost {
+  type: "lost";
+  /** In all, whole seconds. */
+  seconds: number;
 }
 
 export interface Done extends Numbered {
@@ -120,13 +133,14 @@ export interface EventMap {
   changed: Changed;
   lag: Lag;
   draft: Draft;
+  lost: Lost;
   done: Done;
   error: Failure;
   state: StateChange;
-  "*": Ready | Source | Target | Segment | Marked | Changed | Lag | Draft | Done | Failure | StateChange;
+  "*": Ready | Source | Target | Segment | Marked | Changed | Lag | Draft | Lost | Done | Failure | StateChange;
 }
 
-/** The session is over before it was done; `code` as in docs/protocol.md, or connection_lost, closed or bad_server. */
+/** The session is over before it was done; `code` as in docs/protocol.md, or connection_lost, closed, sound_lost or bad_server. */
 export declare class SessionFailed extends Error {
   constructor(code: string, text: string);
   readonly code: string;

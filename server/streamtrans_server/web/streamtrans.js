@@ -24,7 +24,7 @@ const MARK_EVERY = 50; // frames of audio: 5 s of frames of 100 ms
 const OWN_MARK = "streamtrans.js:";
 const FINAL = new Set(["ended", "failed", "closed"]);
 
-/** The session is over before it was done; `code` as in docs/protocol.md, or connection_lost, closed or bad_server. */
+/** The session is over before it was done; `code` as in docs/protocol.md, or connection_lost, closed, sound_lost or bad_server. */
 export class SessionFailed extends Error {
   constructor(code, text) {
     super(`${code}: ${text}`);
@@ -62,13 +62,16 @@ export class Session {
   #wait = FIRST_WAIT;
   #timer = 0;
   #marks = 0;
+  #lostSeconds = 0; // of sound that waited too long
+  #again = false; // what comes was told before, and drafts are of that
   #offline = () => this.#socket.close(4000, "offline"); // the network says so before TCP notices
 
-  constructor(url, { source = "en", target = "fr", kind = "text", rate, policy, keep = true, patience = 60_000 } = {}) {
+  constructor(url, { source = "en", target = "fr", kind = "text", rate, policy, drafts = false, keep = true, patience = 60_000 } = {}) {
     this.#url = String(url);
     this.#start = { type: "start", version: PROTOCOL_VERSION, source, target, kind };
     if (policy) this.#start.policy = policy;
     if (kind === "audio") this.#start.rate = rate;
+    if (drafts) this.#start.drafts = true;
     this.#outgoing = this.#nothingSent();
     if (keep) this.#start.keep = true;
     this.#patience = patience;
@@ -97,7 +100,10 @@ export class Session {
   sendAudio(samples) {
     if (!(samples instanceof Int16Array)) throw new TypeError("audio is an Int16Array");
     for (let i = 0; i < samples.length; i += FRAME) this.#send(samples.subarray(i, i + FRAME));
-    if (this.#start.keep && ++this.#marks % MARK_EVERY === 0) this.mark(`${OWN_MARK}${this.#marks}`);
+    const lost = Math.floor(this.#outgoing.lost);
+    if (lost > this.#lostSeconds) this.#tell("lost", { type: "lost", seconds: (this.#lostSeconds = lost) });
+    if (!this.#start.keep || this.state !== "open") return;
+    if (++this.#marks % MARK_EVERY === 0) this.mark(`${OWN_MARK}${this.#marks}`);
   }
 
   /** Have all that was sent translated and committed, and go on. */
@@ -138,7 +144,7 @@ export class Session {
 
   #send(command) {
     if (FINAL.has(this.state)) throw new SessionFailed("bad_order", `the session is ${this.state}`);
-    if (this.state !== "open" || this.ready.token) this.#outgoing.add(command);
+    if (this.state !== "open" || this.ready.token) this.#outgoing.add(command, this.state !== "open");
     if (this.state === "open") this.#write(command);
   }
 
@@ -177,13 +183,14 @@ export class Session {
     }
     if (message.type === "ready") return this.#readied(message);
     if (message.type === "error") return this.#failed(message);
-    if (message.seq === undefined) return this.#tell(message.type, message); // a draft: gone with the next one
+    if (message.type === "draft") return this.#again || this.#tell("draft", message); // gone with the next one
     if (message.seq !== this.#seq + 1) return this.#fail("bad_server", `event ${message.seq} came after ${this.#seq}`);
     this.#seq = message.seq;
     if (this.#token && this.#seq % ACK_EVERY === 0) this.#write({ type: "ack", seq: this.#seq });
     this.#note(message);
     if (message.id?.startsWith(OWN_MARK)) return;
     const event = this.#story.take(message);
+    this.#again &&= Boolean(event.again);
     if (event.type === "done") this.#over("ended");
     if (!event.again) this.#tell(event.type, event);
     if (event.type === "done") this.#ending.resolve(event);
@@ -205,7 +212,9 @@ export class Session {
     this.#wait = FIRST_WAIT;
     this.#lostAt = 0;
     this.#enter("open");
-    for (const command of this.#outgoing.after(ready.received ?? 0)) this.#write(command);
+    const left = this.#outgoing.after(ready.received ?? 0);
+    if (!left) return this.#fail("sound_lost", "the server asks for sound that waited too long and is no longer here");
+    for (const command of left) this.#write(command);
     if (!ready.token) this.#outgoing = this.#nothingSent(); // it cannot come back: nothing is needed again
     this.#opening.resolve(ready);
     const type = back ? "resumed" : "ready";
@@ -218,6 +227,7 @@ export class Session {
     if (!gone) return this.#fail(code, text);
     this.#token = null;
     this.#seq = 0;
+    this.#again = true;
     this.#story.restart(this.#outgoing.restart(this.#story.read));
     this.#socket.close();
   }

@@ -23,6 +23,7 @@ export class Talk {
     this.#url = url;
     this.model = model;
     this.policy = policy;
+    this.drafts = true; // of sessions to come
     this.lag = null; // median of the last words in ms
     this.events = []; // of all sessions; `at` in ms since the talk began
   }
@@ -74,7 +75,7 @@ export class Talk {
     if (this.#speaking?.kind === kind) return this.#speaking;
     this.finish();
     const { source, target } = this.model;
-    const session = new Session(this.#url, { source, target, kind, rate: RATE, policy: this.policy });
+    const session = new Session(this.#url, { source, target, kind, rate: RATE, policy: this.policy, drafts: this.drafts });
     this.#startedAt ||= Date.now();
     const turn = { session, kind, offset: Date.now() - this.#startedAt, lag: new LagMeter(), unread: [], held: [] };
     this.#turns.push(turn);

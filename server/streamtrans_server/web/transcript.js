@@ -2,9 +2,11 @@
  * The words of a session on the page: segments one below the other, source on the left, translation on the right.
  *
  * It knows the page's list and the order of events. It does not know sessions. What was typed and is not READ yet stands
- * behind the source, a draft behind the translation; both are marked as such. A screen reader hears whole phrases of the
- * translation from a live region of its own, not single words.
+ * behind the source, a draft behind what is committed of its side; both are marked as such. A screen reader hears whole
+ * phrases of the translation from a live region of its own, not single words, and no drafts.
  */
+
+import { blank, rest, sentence } from "./words.js";
 
 const KEPT = 400; // segments on the page; older ones stay in the subtitles
 const PHRASE = 12; // words said at once at most
@@ -15,6 +17,7 @@ export class Transcript {
   #languages;
   #row = null;
   #pending = [];
+  #draft = { source: [], target: [] };
   #phrase = [];
 
   constructor(list, spoken, { source, target }) {
@@ -39,28 +42,30 @@ export class Transcript {
     this.#pending.shift();
     append(this.#open().source.committed, word.text);
     this.#showPending();
+    this.#advance("source", word.text);
   }
 
   target(word) {
-    const { committed, tail } = this.#open().target;
-    append(committed, word.text);
-    tail.textContent = "";
+    append(this.#open().target.committed, word.text);
+    this.#advance("target", word.text);
     this.#phrase.push(word.text);
-    if (this.#phrase.length >= PHRASE || /[.!?…]$/.test(word.text)) this.#say();
+    if (this.#phrase.length >= PHRASE || /[.!?…。！？]$/.test(word.text)) this.#say();
     this.#scroll();
   }
 
   /** Words that may still change, in place of the draft before. */
-  draft({ text }) {
-    this.#open().target.tail.textContent = ` ${text}`;
+  draft({ source, target }) {
+    this.#draft = { source, target };
+    if (!this.#row && !source.length && !target.length) return;
+    for (const side of ["source", "target"]) this.#showDraft(side);
     this.#scroll();
   }
 
   segment() {
     this.#say();
     if (!this.#row) return;
-    this.#row.source.tail.textContent = "";
-    this.#row.target.tail.textContent = "";
+    this.draft({ source: [], target: [] });
+    this.#row.source.pending.textContent = "";
     this.#row = null;
     if (this.#pending.length) this.#showPending();
   }
@@ -90,22 +95,36 @@ export class Transcript {
   #side(item, name) {
     const line = element("p", name);
     line.lang = this.#languages[name];
-    const committed = element("span", "committed");
-    const tail = element("span", name === "source" ? "pending" : "draft");
-    line.append(committed, tail);
+    const [committed, pending, draft] = ["committed", "pending", "draft"].map((kind) => element("span", kind));
+    draft.setAttribute("aria-hidden", "true"); // what may be taken back is not read out
+    line.append(committed, pending, draft);
     item.append(line);
-    return { committed, tail };
+    return { committed, pending, draft };
+  }
+
+  /** A word is committed: what is left of the draft behind it. */
+  #advance(side, word) {
+    this.#draft[side] = rest(this.#draft[side], word);
+    this.#showDraft(side);
+  }
+
+  #showDraft(side) {
+    const { committed, draft } = this.#open()[side];
+    const said = sentence(this.#draft[side]);
+    draft.textContent = blank(committed.textContent, said) + said;
   }
 
   #showPending() {
     if (!this.#pending.length && !this.#row) return;
-    this.#open().source.tail.textContent = ` ${this.#pending.join(" ")}`;
+    const { committed, pending } = this.#open().source;
+    const said = sentence(this.#pending);
+    pending.textContent = blank(committed.textContent, said) + said;
     this.#scroll();
   }
 
   #say() {
     if (!this.#phrase.length) return;
-    this.#spoken.append(element("p", "", this.#phrase.join(" ")));
+    this.#spoken.append(element("p", "", sentence(this.#phrase)));
     this.#phrase = [];
     while (this.#spoken.children.length > 5) this.#spoken.firstElementChild.remove();
   }
@@ -118,7 +137,8 @@ export class Transcript {
 }
 
 function append(place, text) {
-  if (place.childNodes.length) place.append(" ");
+  const between = blank(place.lastChild?.textContent, text);
+  if (between) place.append(between);
   place.append(element("span", "word", text));
 }
 
