@@ -4,10 +4,10 @@ This file knows when the engine runs, who gets its events and what happens when 
 not know sockets, frames or who is admitted.
 
 One turn: take what is in the inbox (sleeping there while the engine has nothing to do), one tick or,
-when there is nothing to do, a step of a draft, one call into the event loop with the
-events of all sessions. A tick of READs has only source words to tell, and a tick of WRITEs for the
-same sessions follows at once: they go out together, because a write to a socket costs more
-(measured: 25 us) than all the rest of an event.
+when there is nothing to do, a step of a draft, one call into the event loop with the events of all
+sessions. Sound waits for a round (`hearing_pace.py`), nothing else does. A tick of READs has only
+source words to tell, and a tick of WRITEs for the same sessions follows at once: they go out
+together, because a write to a socket costs more (measured: 25 us) than all the rest of an event.
 """
 
 from __future__ import annotations
@@ -24,24 +24,20 @@ from queue import Empty, SimpleQueue
 from streamtrans.engine import Engine, EngineFull, SessionError
 from streamtrans.messages import (
     Audio,
-    Changed,
     Command,
     Done,
     Error,
-    Event,
     FromServer,
     Mark,
-    Marked,
     Ready,
     SetPolicy,
     Source,
-    Target,
-    Text,
 )
-from streamtrans.policy import PolicyError, runnable
-from streamtrans_server.arrivals import SpokenArrivals
+from streamtrans.policy import Action, PolicyError, runnable
+from streamtrans_server.accounts import Accounts
 from streamtrans_server.channel import Channel
 from streamtrans_server.draft_watch import DraftWatch
+from streamtrans_server.hearing_pace import HearingPace
 from streamtrans_server.lag_watch import LagWatch
 from streamtrans_server.logs import say, where
 from streamtrans_server.metrics import Metrics
@@ -97,6 +93,8 @@ class EngineThread:
         self._metrics = metrics
         self._lag_watch = LagWatch(engine, lag_ms / 1000)
         self._draft_watch = DraftWatch(engine, metrics)
+        self._accounts = Accounts(metrics)
+        self._pace = HearingPace()
         self._on_failed = on_failed
         self._inbox: SimpleQueue[Item | Stop] = SimpleQueue()
         self._channels: dict[int, Channel] = {}  # by id() of the session, which the channel holds
@@ -151,8 +149,9 @@ class EngineThread:
         """Take, tick, hand over. False when the thread was told to stop."""
         if not self._take(self._rest()):
             return False
-        if self._engine.ready:
-            self._tick()
+        hear = not self._pace.rest(time.monotonic())
+        if self._engine.pressing or (hear and self._engine.ready):
+            self._tick(hear)
         elif self._engine.drafts.going:
             self._draft()
         now = time.monotonic()
@@ -169,9 +168,12 @@ class EngineThread:
 
     def _rest(self) -> float | None:
         """How many seconds there is nothing to do but to wait for the inbox; None: no end of them is known."""
-        if self._engine.ready or self._engine.drafts.going:
+        if self._engine.pressing or self._engine.drafts.going:
             return 0.0
-        return self._draft_watch.look(time.monotonic())
+        now = time.monotonic()
+        sound = self._pace.rest(now) if self._engine.ready else None
+        draft = self._draft_watch.look(now) if sound is None or sound > 0 else None
+        return min((rest for rest in (sound, draft) if rest is not None), default=None)
 
     def _take(self, wait: float | None) -> bool:
         """Feed all that is in the inbox; `wait` so many seconds for something when it is empty."""
@@ -207,15 +209,7 @@ class EngineThread:
         except Exception as error:
             _log_failure("feed_failed", error)
             self._fail(channel, Error("internal", "the session could not go on"))
-        session = channel.session
-        if session is not None:
-            if isinstance(channel.arrivals, SpokenArrivals):
-                if isinstance(command, Audio) and command.data:
-                    channel.arrivals.sound(session.clock, arrived)
-                channel.waiting_ms = session.waiting_ms
-            elif isinstance(command, Text):
-                channel.arrivals.fed(session.backlog, arrived)
-            channel.backlog = session.backlog + channel.unanswered
+        self._accounts.fed(channel, command, arrived)
         if channel.blocked:
             self._say(channel)
 
@@ -260,63 +254,34 @@ class EngineThread:
         channel.backlog = 0
         channel.waiting_ms = 0.0
 
-    def _tick(self) -> None:
+    def _tick(self, hear: bool) -> None:
         before = time.monotonic()
-        events_of_all = self._engine.tick()
+        events_of_all = self._engine.tick(hear)
         now = time.monotonic()
         self._metrics.stepped(now - before, self._engine.last_batch)
-        for channel in self._hearing.values():
-            self._heard(channel)
+        if self._engine.last_action is Action.HEAR:
+            self._pace.heard(before, len(self._hearing))
+        if self._engine.last_action is not Action.WRITE:
+            for channel in self._hearing.values():
+                if self._accounts.heard(channel) and channel.blocked:
+                    self._say(channel)
         for session, event in events_of_all:
             channel = self._channels[id(session)]
             events = self._out.get(channel)
             if events is None:
                 events = self._out[channel] = []
             events.append(event)
-            self._account(channel, event, now)
-            if channel.session is not None:
-                channel.backlog = session.backlog + channel.unanswered
+            self._urgent = self._urgent or not isinstance(event, Source)
+            self._draft_watch.passed(channel, event)
+            self._accounts.said(channel, event, now)
+            if isinstance(event, (Done, Error)):
+                self._forget(channel)
 
     def _draft(self) -> None:
         for session, draft in self._engine.drafts.step():
             channel = self._channels.get(id(session))
             if channel is not None and self._draft_watch.fresh(channel, draft):
                 self._say(channel, draft)
-
-    def _heard(self, channel: Channel) -> None:
-        """Silence is heard without an event, so each session that hears is asked."""
-        session, arrivals = channel.session, channel.arrivals
-        assert session is not None and isinstance(arrivals, SpokenArrivals)
-        heard = max(channel.heard_ms, session.clock - session.waiting_ms)
-        if heard <= channel.heard_ms and not session.unread:
-            return
-        self._metrics.heard((heard - channel.heard_ms) / 1000)
-        arrivals.heard(heard, session.unread)
-        channel.heard_ms = heard
-        channel.waiting_ms = session.waiting_ms
-        channel.backlog = session.backlog + channel.unanswered
-        if channel.blocked:
-            self._say(channel)
-
-    def _account(self, channel: Channel, event: Event, now: float) -> None:
-        self._draft_watch.passed(channel, event)
-        if isinstance(event, Source):
-            channel.last_arrival = channel.arrivals.read() or channel.last_arrival
-            return
-        self._urgent = True
-        if isinstance(event, Target):
-            self._metrics.committed(now - channel.last_arrival)
-            if channel.arrivals.first is not None:
-                self._metrics.first_word.observe(now - channel.arrivals.first)
-                channel.arrivals.first = None
-        elif isinstance(event, Changed):
-            if not event.lag:
-                channel.unanswered -= 1
-                channel.asked_policy, channel.relieved = event.policy, False
-        elif isinstance(event, Marked):
-            channel.unanswered -= 1
-        elif isinstance(event, (Done, Error)):
-            self._forget(channel)
 
     def _bury(self) -> None:
         """Tell every session, present and to come, that the engine failed, until told to stop."""

@@ -78,6 +78,7 @@ class Engine:
         self._spoken: dict[Session, None] = {}  # sessions with events that no step caused
         self._ticks = 0
         self.last_batch = 0  # sessions in the last tick
+        self.last_action: Action | None = None
         self._never = torch.tensor(NEVER, device=self._device)
 
     # --- sessions ---------------------------------------------------------------------------------
@@ -160,7 +161,12 @@ class Engine:
     @property
     def ready(self) -> bool:
         """Is there anything to do?"""
-        return bool(self._spoken or any(self._ready.values()))
+        return self.pressing or bool(self._ready.get(Action.HEAR))
+
+    @property
+    def pressing(self) -> bool:
+        """Is there anything to do besides hearing?"""
+        return bool(self._spoken or self._ready[Action.READ] or self._ready[Action.WRITE])
 
     @torch.inference_mode()
     def warm_hearing(self, count: int) -> None:
@@ -172,11 +178,16 @@ class Engine:
 
     # --- the loop ---------------------------------------------------------------------------------
 
-    def tick(self) -> list[tuple[Session, Event]]:
-        """One batch of READs, WRITEs or HEARs over all sessions that are ready; the events it caused, in order."""
+    def tick(self, hear: bool = True) -> list[tuple[Session, Event]]:
+        """One batch of READs, WRITEs or HEARs over all sessions that are ready; the events it caused, in order.
+
+        hear: False leaves sound for later, so that more of it is heard at once.
+        """
         self._ticks += 1
-        batch = schedule(self._ready, self.max_batch)
+        ready = {a: some for a, some in self._ready.items() if hear or a is not Action.HEAR}
+        batch = schedule(ready, self.max_batch)
         self.last_batch = len(batch.sessions) if batch is not None else 0
+        self.last_action = batch.action if batch is not None else None
         if batch is not None:
             for session in batch.sessions:
                 del self._ready[batch.action][session]

@@ -401,3 +401,21 @@ def test_what_follows_a_segment_follows_from_what_follows_it_in_the_sound(pause:
     assert len(ends) == 5
     for place in ends[:-1]:
         assert heard(float(str(told[place][1]))) == told[place + 1 :]
+
+
+def test_sound_waits_where_it_is_told_to_and_nothing_else_does() -> None:
+    """A tick that is not to hear READs and WRITEs; the words are those of one that hears at once."""
+    engine = fakes.hearing_engine(2)
+    one, other = engine.open("wait-1", rate=RATE), engine.open("wait-1")
+    engine.feed(one, Audio(talk()))
+    engine.feed(other, Text("a b c "))
+    assert engine.pressing
+    told: list[Event] = []
+    while engine.pressing:
+        told += [event for session, event in engine.tick(hear=False) if session is other]
+        assert engine.last_action is not Action.HEAR
+    assert len(sources(told)) == 3 and any(isinstance(e, Target) for e in told)
+    assert engine.ready and one.waiting_ms > 4_000
+    assert engine.tick(hear=False) == [] and engine.last_action is None
+    engine.tick()
+    assert engine.last_action is Action.HEAR and one.waiting_ms < 4_960

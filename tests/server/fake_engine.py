@@ -251,6 +251,9 @@ class FakeEngine:
         self.sessions: list[FakeSession] = []
         self.drafts = FakeDrafts()
         self.most_queued = self.last_batch = 0
+        self.last_action = (
+            None  # the server asks after every tick that wrote nothing what was heard
+        )
 
     def open(
         self, policy: str | None = None, prefix: Sequence[str] = (), rate: int | None = None
@@ -284,7 +287,11 @@ class FakeEngine:
     def ready(self) -> bool:
         return any(session.ready for session in self.sessions)
 
-    def tick(self) -> list[tuple[FakeSession, Event]]:
+    @property
+    def pressing(self) -> bool:
+        return self.ready
+
+    def tick(self, hear: bool = True) -> list[tuple[FakeSession, Event]]:
         batch = [session for session in self.sessions if session.ready][: self.batch]
         self.last_batch = len(batch)
         events: list[tuple[FakeSession, Event]] = []
@@ -312,9 +319,9 @@ class GatedEngine(FakeEngine):
         super().__init__()
         self.gate = True
 
-    def tick(self) -> list[tuple[FakeSession, Event]]:
+    def tick(self, hear: bool = True) -> list[tuple[FakeSession, Event]]:
         if self.gate:
-            return super().tick()
+            return super().tick(hear)
         told: list[tuple[FakeSession, Event]] = []
         for session in self.sessions:
             told += ((session, event) for event in session.unasked)

@@ -116,9 +116,9 @@ class SlowEngine(FakeEngine):
         super().__init__(batch=1)
         self.most_ms = 0.0
 
-    def tick(self) -> Any:
+    def tick(self, hear: bool = True) -> Any:
         self.most_ms = max([self.most_ms, *(session.waiting_ms for session in self.sessions)])
-        return super().tick()
+        return super().tick(hear)
 
 
 @in_loop
