@@ -177,7 +177,8 @@ def measured(engine: Engine, speech: SpeechSet, policy: str, args: argparse.Name
 
 def digests(model: str, recognizer: str, language: str) -> list[str]:
     """SHA-256 of the weights of both models, and of the recogniser's language model."""
-    folders = (pretrained.find(model), pretrained.find_recognizer(recognizer, language))
+    found = pretrained.find(model)
+    folders = (found, pretrained.find_recognizer(recognizer, language, found))
     names = ("model.safetensors", checkpoint.LANGUAGE_MODEL)
     files = [folder / name for folder in folders if folder for name in names]
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()]

@@ -47,10 +47,9 @@ def load_weights(
     found = pretrained.find(model)
     weights, vocabulary = checkpoint.load(found, *place)
     source = weights.config.source
-    if weights.config.direct and recognizer != "auto":
-        raise checkpoint.CheckpointError(f"{model} hears with its own recogniser and no other")
-    own = found / checkpoint.RECOGNIZER
-    folder = own if weights.config.direct else pretrained.find_recognizer(recognizer, source)
+    folder = pretrained.find_recognizer(recognizer, source, found)
+    if weights.config.direct:
+        folder = found / checkpoint.RECOGNIZER  # which says what is wrong if it was left behind
     heard = checkpoint.load_recognizer(folder, *place) if folder else None
     if heard and heard[0].config.language != source:
         raise checkpoint.CheckpointError(

@@ -39,7 +39,7 @@ def test_a_direct_model_is_loaded_with_its_own_recogniser(tmp_path: Path) -> Non
     with pytest.raises(CheckpointError, match="recognizer"):  # it was left behind
         load_engine(str(folder), device="cpu")
     checkpoint.save(*ours, recognizer=theirs)
-    with pytest.raises(CheckpointError, match="its own recogniser"):
+    with pytest.raises(UnknownModel, match="its own recogniser"):
         load_engine(str(folder), device="cpu", recognizer=str(theirs))
     translator = streamtrans.load(str(folder), device="cpu", max_sessions=2)
     with pytest.raises(SessionError, match="bad_kind"):

@@ -29,7 +29,7 @@ from streamtrans.models.ngram import NGramError, NGrams
 from streamtrans.models.recognizer import Recognizer, RecognizerConfig
 from streamtrans.text.vocabulary import Vocabulary
 
-RECOGNIZER = "recognizer"  # the folder in that of a direct model
+RECOGNIZER = "recognizer"  # the folder in that of a direct model; `pretrained` looks for it, too
 LANGUAGE_MODEL = "language-model.safetensors"  # of a recogniser, if it has one
 
 

@@ -30,10 +30,16 @@ def find(name: str) -> Path:
     )
 
 
-def find_recognizer(name: str, language: str) -> Path | None:
+def find_recognizer(name: str, language: str, model: Path | None = None) -> Path | None:
     """The folder of a recogniser: of the embedded one of a language for `auto`, if there is one; None for `none`; else
-    of a checkpoint. Raises UnknownModel.
+    of a checkpoint. model: the folder of the text model that it is for; a direct one has its own in it, and takes no
+    other. Raises UnknownModel.
     """
+    own = model / "recognizer" if model is not None else None
+    if own is not None and own.is_dir():
+        if name != "auto":
+            raise UnknownModel(f"{model} hears with its own recogniser and no other")
+        return own
     if name == "none":
         return None
     here = Path(__file__).parent
