@@ -32,6 +32,7 @@ NOISY = Augmentation(
     silence=0,
     reverberation=(0.2, 0.6),
     reverberation_share=1,
+    colour_share=0,
     noise=(5.0, 20.0),
     noise_share=1,
     level=(-25.0, -3.0),

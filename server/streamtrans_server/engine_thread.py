@@ -158,7 +158,7 @@ class EngineThread:
         for channel, lag in self._lag_watch.look(self._channels.values(), now):
             self._metrics.lags.inc()
             self._say(channel, lag)
-        patient = self._engine.ready and now - self._handed_over < PATIENCE
+        patient = self._engine.pressing and now - self._handed_over < PATIENCE
         if self._out and (self._urgent or not patient):
             out, self._out = self._out, {}
             self._urgent = False
@@ -260,7 +260,7 @@ class EngineThread:
         now = time.monotonic()
         self._metrics.stepped(now - before, self._engine.last_batch)
         if self._engine.last_action is Action.HEAR:
-            self._pace.heard(before, len(self._hearing))
+            self._pace.heard(before, len(self._hearing), self._engine.to_hear)
         if self._engine.last_action is not Action.WRITE:
             for channel in self._hearing.values():
                 if self._accounts.heard(channel) and channel.blocked:

@@ -161,7 +161,12 @@ class Engine:
     @property
     def ready(self) -> bool:
         """Is there anything to do?"""
-        return self.pressing or bool(self._ready.get(Action.HEAR))
+        return self.pressing or self.to_hear > 0
+
+    @property
+    def to_hear(self) -> int:
+        """How many sessions have sound to hear."""
+        return len(self._ready.get(Action.HEAR, ()))
 
     @property
     def pressing(self) -> bool:

@@ -89,6 +89,7 @@ class Hearing:
         """
         rows = torch.arange(count, device=self._device)
         self._score(rows, [np.zeros(FRAME, np.float32)] * count)
+        self._score(rows, [np.zeros(FRAMES * FRAME, np.float32)] * count)
         self._score(rows, [np.zeros((1 + i % FRAMES) * FRAME, np.float32) for i in range(count)])
         self._label(rows, [np.zeros(HOP * self.config.stride, np.float32)] * count)
         self.reset(rows)

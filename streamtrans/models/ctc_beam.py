@@ -38,7 +38,7 @@ class BeamConfig:
     narrow: float = 1e-3
     labels: int = 8
     floor: float = 1e-3
-    weight: float = 0.5
+    weight: float = 0.6
     bonus: float = 2.5
     bound: int = 240
 
@@ -162,10 +162,10 @@ class BeamWords:
 
     def _chosen(self, heard: Beam) -> Beam:
         """The likeliest, best first, with probabilities beside the best one's."""
+        if not 0 < sum(one.blank + one.said for one in heard.values()) < math.inf:
+            return self._beam  # a frame in which nothing is possible, or that is not a number
         ranked = sorted(heard.items(), key=lambda item: item[1].blank + item[1].said, reverse=True)
         top = ranked[0][1].blank + ranked[0][1].said
-        if not top:  # a frame in which nothing is possible
-            return self._beam
         longest = self._bound + WORD_PIECES
         beam: Beam = {}
         for pieces, one in ranked[: self._search.size]:

@@ -104,7 +104,9 @@ class NGrams:
             followers = np.diff(level.first).astype(np.uint16)
             parts = level.pieces, level.costs, level.backoffs, followers
             arrays |= {f"{name}.{n}": part for name, part in zip(PARTS, parts, strict=True)}
-        path.write_bytes(save(arrays, {"vocabulary": self.digest}))
+        draft = path.with_name(path.name + ".new")  # a file stands whole or not at all
+        draft.write_bytes(save(arrays, {"vocabulary": self.digest}))
+        draft.replace(path)
 
     @classmethod
     def load(cls, path: Path, vocabulary: Vocabulary) -> NGrams:

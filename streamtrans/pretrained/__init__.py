@@ -32,11 +32,11 @@ def find(name: str) -> Path:
 
 def find_recognizer(name: str, language: str, model: Path | None = None) -> Path | None:
     """The folder of a recogniser: of the embedded one of a language for `auto`, if there is one; None for `none`; else
-    of a checkpoint. model: the folder of the text model that it is for; a direct one has its own in it, and takes no
-    other. Raises UnknownModel.
+    of a checkpoint. model: the folder of the text model that it is for; if there is a recogniser in it, as in that of a
+    direct model, it is that one and no other. Raises UnknownModel.
     """
     own = model / "recognizer" if model is not None else None
-    if own is not None and own.is_dir():
+    if own is not None and (own / "model.safetensors").is_file():
         if name != "auto":
             raise UnknownModel(f"{model} hears with its own recogniser and no other")
         return own

@@ -50,7 +50,7 @@ class Augmentation:
         x = utterance.samples
         if rng.random() < self.reverberation_share:
             x = reverberate(x, impulse_response(rng.uniform(*self.reverberation), rng))
-        if rng.random() < self.colour_share:
+        if self.colour_share and rng.random() < self.colour_share:
             x = equalize(x, rng.normal(0, self.colour, BANDS))
         if rng.random() < self.noise_share:
             noise = coloured_noise(len(x), rng.uniform(0, 2), rng)

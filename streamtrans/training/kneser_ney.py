@@ -122,9 +122,10 @@ def _flat(lines: Sequence[Sequence[int]]) -> tuple[Numbers, Numbers]:
 
 def _count(flat: Numbers, place: Numbers, n: int) -> tuple[Numbers, Numbers]:
     """The n-grams, sorted, and how often each is there."""
-    keys = np.zeros(len(flat) - n + 1, np.int64)
+    count = max(0, len(flat) - n + 1)
+    keys = np.zeros(count, np.int64)
     for i in range(n):
-        keys = keys << BITS | flat[i : len(flat) - n + 1 + i]
+        keys = keys << BITS | flat[i : count + i]
     whole = place[n - 1 :] >= max(1, n - 1)
     found: tuple[Numbers, Numbers] = np.unique(keys[whole], return_counts=True)
     return found
@@ -208,5 +209,7 @@ def _shorter(keys: Numbers, n: int) -> Numbers:
 
 def _found(there: Numbers, values: Any, keys: Numbers, otherwise: Any) -> Any:
     """For each key its value, or what it has otherwise."""
+    if not len(there):
+        return otherwise
     at = np.minimum(np.searchsorted(there, keys), len(there) - 1)
     return np.where(there[at] == keys, values[at], otherwise)

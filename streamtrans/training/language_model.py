@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--order", type=int, default=ORDER, help="pieces in the longest n-grams")
     parser.add_argument("--ngrams", type=int, default=LIMIT, help="kept, of all lengths")
     args = parser.parse_args(arguments)
-    vocabulary = checkpoint.load_recognizer(args.recognizer)[1]
+    vocabulary = Vocabulary.load(args.recognizer / "vocabulary.model")
     model = build(corpora(args.data), vocabulary, args.order, args.ngrams)
     path = args.recognizer / checkpoint.LANGUAGE_MODEL
     model.write(path)

@@ -49,10 +49,18 @@ SECONDS = 120  # a program that takes longer for one sentence hangs
 
 
 def speak(text: str, voice: str, rng: np.random.Generator) -> Samples:
-    """(N,) samples of 16 kHz, at a speed and pitch drawn by `rng`. Raises SynthesisError."""
+    """(N,) samples of 16 kHz, at a speed and pitch drawn by `rng`. Raises SynthesisError, also if there are none."""
     speed, pitch = rng.uniform(0.8, 1.25), rng.uniform(0.8, 1.3)
     if voice in PICO:
-        return _pico(PICO[voice], text, round(100 * speed), round(100 * pitch))
+        samples = _pico(PICO[voice], text, round(100 * speed), round(100 * pitch))
+    else:
+        samples = _program(voice, text, speed, pitch)
+    if not len(samples):
+        raise SynthesisError(f"{voice} is silent at {text!r}")
+    return samples
+
+
+def _program(voice: str, text: str, speed: float, pitch: float) -> Samples:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         if voice in FLITE:

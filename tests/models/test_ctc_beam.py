@@ -197,3 +197,13 @@ def test_a_frame_in_which_nothing_is_possible_changes_nothing() -> None:
 def test_values_that_cannot_be_meant_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         BeamConfig(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 0.0])
+def test_a_frame_that_is_not_a_number_is_as_if_it_were_not_there(bad: float) -> None:
+    """A network that overflowed in one stream: the words of its other frames come, and nothing fails."""
+    frames = stream(40, 3)
+    one, other = search(), search()
+    words = one.feed(frames[:20]) + one.feed([(bad, [(5, bad), (6, bad)])]) + one.feed(frames[20:])
+    expected = other.feed(frames)
+    assert texts(words + one.flush()) == texts(expected + other.flush())

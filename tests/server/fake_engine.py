@@ -291,6 +291,8 @@ class FakeEngine:
     def pressing(self) -> bool:
         return self.ready
 
+    to_hear = 0
+
     def tick(self, hear: bool = True) -> list[tuple[FakeSession, Event]]:
         batch = [session for session in self.sessions if session.ready][: self.batch]
         self.last_batch = len(batch)

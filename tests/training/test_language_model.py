@@ -130,6 +130,12 @@ def test_a_row_is_the_estimate_in_steps_of_a_sixteenth() -> None:
             assert np.abs(row[4:] - exact).max() <= (len(context) + 1) / 32 + 1e-6
 
 
+def test_lines_shorter_than_the_longest_n_grams_are_enough() -> None:
+    model = kneser_ney.estimate([[5, 6], [6, 7], [5]], 10, 4)
+    assert chances(model, (5,)).sum() == pytest.approx(1)
+    assert chances(model, (5,)).argmax() == 6
+
+
 def test_bad_requests_are_refused() -> None:
     with pytest.raises(ValueError, match="at most"):
         kneser_ney.estimate(LINES, 5000, 3)

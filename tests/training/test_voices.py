@@ -33,6 +33,15 @@ def test_a_voice_says_a_sentence_as_its_seed_says(voice: str) -> None:
     assert len(one) != len(other)
 
 
+def test_a_voice_that_stays_silent_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(voices, "_program", lambda *_: np.zeros(0, np.float32))
+    with pytest.raises(SynthesisError, match="silent"):
+        voices.speak("Hello.", "slt", np.random.default_rng(1))
+    assert voices._make((tmp_path, "Hello.", "slt", 1)) is None and not any(tmp_path.rglob("*.*"))
+
+
 def test_a_program_that_is_not_there_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SynthesisError, match="flite"):
