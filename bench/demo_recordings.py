@@ -21,7 +21,7 @@ from streamtrans.training.synthesis import Synthesizer, Voice
 from streamtrans.training.transcript import transcript
 
 CORPUS = Path("speechocean762-train")
-PEOPLE = ("010270265", "023800330", "020610122")
+PEOPLE = ("023800015", "030460142", "010270238")
 SENTENCES = (
     "Good morning, and welcome to the station.",
     "The train leaves at nine o'clock.",
