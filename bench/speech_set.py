@@ -1,11 +1,11 @@
 """Test sets of speech, made of the test sentences of the text: `python -m bench.speech_set --data FOLDER --out FOLDER`.
 
 FOLDER holds text/tatoeba.en-fr.test.tsv and text/europarl.en-fr.test.tsv (sentences of up to 25 words). N sentences of
-each, spread over its file, are spoken by espeak-ng in voices that no training hears (`HELD_OUT`), once clean and once
-in rooms with noise, and alternate in one recording of some minutes. Each set is a folder with manifest.tsv, French
-references (all that Tatoeba has) and FLAC files of 16 kHz. The same options give the same files. `--recorded` adds
-flite's voice awb, made from a person's recordings, which no training hears either. `--dev` takes the dev sentences
-instead, for choosing between checkpoints.
+each, spread over its file, are spoken by espeak-ng in voices that no training hears (`HELD_OUT` of synthesis.py), once
+clean and once in rooms with noise, and alternate in one recording of some minutes. Each set is a folder with
+manifest.tsv, French references (all that Tatoeba has) and FLAC files of 16 kHz. The same options give the same files.
+`--recorded` adds flite's voice awb (`HELD_OUT` of voices.py), made from a person's recordings, which no training
+hears either. `--dev` takes the dev sentences instead, for choosing between checkpoints.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from streamtrans.messages import (
     Audio,
     Command,
     Done,
+    Draft,
     End,
     Event,
     Flush,
@@ -85,6 +86,7 @@ class Session:
         self._opened = time.monotonic()
         self._at = 0.0
         self._done = False
+        self._draft_gone = False  # the line was lost, and the last draft with it
         self._internal = 0  # internal errors since the last event
         self._failure: SessionFailed | None = None
         self._sending = asyncio.Lock()
@@ -135,6 +137,9 @@ class Session:
         if self._done:
             raise StopAsyncIteration
         while True:
+            if self._draft_gone:
+                self._draft_gone = False
+                return Draft((), ())
             event = await self._receive()
             if event is not None:
                 self._internal = 0
@@ -244,6 +249,7 @@ class Session:
             if not self._returns:
                 raise why or SessionFailed("connection_lost", "the session was left")
             self._socket = None
+            self._draft_gone = self._start.drafts
             if socket is not None:
                 socket.transport.abort()
             self._on_line(Line(False, why.text if why else "there is none"))
@@ -321,9 +327,9 @@ async def connect(
     """Open a session.
 
     kind: text, or audio of `rate` samples a second. token: an API token. lag_policy: the policy the server may change
-    to while the session lags. drafts: `Draft` may come, too, of what is not committed. patience: for how many seconds a
-    lost connection or server is tried again; 0 gives up at once. on_line: is told when the connection is lost,
-    and when it is back.
+    to while the session lags. drafts: `Draft` may come, too, of what is not committed, and an empty one after a lost
+    connection. patience: for how many seconds a lost connection or server is tried again; 0 gives up at once. on_line:
+    is told when the connection is lost, and when it is back.
     Raises Refused when the handshake is refused, SessionFailed when `url` is none of a streamtrans
     server or the server does not take the languages or the policy, OSError when there is no server,
     TimeoutError when it does not answer.

@@ -117,7 +117,8 @@ class Record:
         self._changes.clear()
         for entry in left:
             self._await(entry)
-        self.server_seq, self._clock, self._again = 0, clock, True
+        self.server_seq, self._clock = 0, clock
+        self._again = self._source > self._first_source or self._target > self._first_target
         self._base_source, self._base_target = self._first_source, self._first_target
 
     def _await(self, entry: Sent) -> None:

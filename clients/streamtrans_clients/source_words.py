@@ -1,8 +1,7 @@
 """What a source word is, as the engine has it (a test holds that), and how words make a line again.
 
 A word stands between white space; a Chinese character is a word by itself, and so are full-width stops with what closes
-behind them. This file knows characters. It does not know sessions or
-times.
+behind them. What still stands of a draft is here, too. This file knows characters. It does not know sessions or times.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which sessions get a draft, and when: something changed, a while has passed, and there is time.
 
 This file knows times and what was sent last. It does not know how drafts are made, nor how they get to clients. A draft
-is asked for only while the engine has nothing else to do, so sessions that commit words are never behind one. A session
-that lags gets none, from its first Lag event until it has caught up.
+is asked for only while there is nothing to READ or WRITE and no sound whose round has come, so sessions that commit
+words are never behind one. A session that lags gets none, from its first Lag event until it has caught up.
 """
 
 from __future__ import annotations
@@ -33,15 +33,16 @@ class DraftWatch:
         """Its session is over; nothing happens to one that wants no drafts."""
         self._channels.pop(id(channel.session), None)
 
+    def again(self, channel: Channel) -> None:
+        """Its client reads again and may lack the last draft: that one is asked for once more."""
+        channel.draft_of, channel.drafted = None, None
+
     def look(self, now: float) -> float | None:
         """Ask for those that are due. In how many seconds the next one is; None: not before something happens."""
         waits: list[float] = []
         for channel in self._channels.values():
             session = channel.session
-            if session is None or session.paused:
-                continue
-            if not channel.drafts:  # nobody reads; who knows what he has who comes back
-                channel.draft_of, channel.drafted = None, None
+            if session is None or session.paused or not channel.drafts:
                 continue
             stands = session.seq, session.heard
             if stands == channel.draft_of:

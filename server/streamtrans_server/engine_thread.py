@@ -58,11 +58,12 @@ class Open:
     prefix: tuple[str, ...] = ()
     lag_policy: str | None = None
     rate: int | None = None
+    drafts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The client does not read (True) or reads again (False)."""
+    """The client does not read (True) or reads again (False), and may lack the last draft."""
 
     paused: bool
 
@@ -224,13 +225,15 @@ class EngineThread:
             channel.asked_policy = command.ready.policy
             channel.lag_policy = command.lag_policy
             self._channels[id(session)] = channel
-            if channel.drafts:
+            if command.drafts:
                 self._draft_watch.add(channel)
             self._say(channel, command.ready)
         elif channel.session is None:
             return
         elif isinstance(command, Pause):
             self._engine.pause(channel.session, command.paused)
+            if not command.paused:
+                self._draft_watch.again(channel)
         else:
             self._engine.close(channel.session)
             self._forget(channel)

@@ -121,7 +121,9 @@ class LiveSession:
         start = self._start
         self._thread.post(
             self._channel,
-            Open(start.policy, self._ready, start.prefix, start.lag_policy, start.rate),
+            Open(
+                start.policy, self._ready, start.prefix, start.lag_policy, start.rate, self._drafts
+            ),
         )
 
     @property
@@ -296,8 +298,8 @@ class LiveSession:
         old, self._outlet = self._outlet, outlet
         if old is not None:
             old.end(Failure("replaced", "the client came back over another connection"))
-            self._let_go()
         self._channel.drafts = self._drafts
+        self._let_go()
         self._events.forget(after)
         ready = self._ready
         outlet.send([_again(ready, self._received), *missed])
@@ -335,7 +337,7 @@ class LiveSession:
         self._on_over(self)
 
     def _let_go(self) -> None:
-        """What the lost connection held up must not be held up for ever."""
+        """What the lost connection held up must not be held up for ever; the next one gets a draft anew."""
         self._channel.blocked = False
         self.pause(False)
 

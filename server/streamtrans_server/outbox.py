@@ -2,7 +2,8 @@
 
 This file knows when the client reads and what to do while it does not. It does not know what the
 messages say. It is bounded: with the first message that is held the session is paused, so what can
-still come is what the engine made of the words it had, at most the backlog. Drafts are not held: a later one says more.
+still come is what the engine made of the words it had, at most the backlog. Drafts are not held, but pause the session,
+too: who resumes it makes them anew.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Outbox:
             self._write(messages)
             return
         self._held += [message for message in messages if not isinstance(message, Draft)]
-        if self._stall is None and self._held:
+        if self._stall is None:
             self._pause(True)
             self._stall = asyncio.create_task(self._wait_out())
 
@@ -67,12 +68,11 @@ class Outbox:
         self._socket.send_now(self._frames(messages))
 
     async def _wait_out(self) -> None:
-        while self._held:
-            if not await self._writable():
-                self._starved()
-                return
-            held, self._held = self._held, []
-            self._write(held)
+        if not await self._writable():
+            self._starved()
+            return
+        held, self._held = self._held, []
+        self._write(held)
         self._stall = None
         self._pause(False)
 

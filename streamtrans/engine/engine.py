@@ -44,8 +44,8 @@ class Engine:
     max_sessions: slots of the state pool. max_batch: sessions in one tick at most. beam: hypotheses followed among the
     words that may be written before the next READ; 1 is greedy, piece by piece. recognizer: what hears the words of
     sessions of audio, with its vocabulary; detector: what finds speech for it, None takes the embedded one. `drafts`
-    are made for who asks, when nothing is `ready`. Raises ValueError: a direct model without the recogniser it was
-    trained with.
+    are made for who asks, when nothing is `pressing` and no sound is to be heard yet. Raises ValueError: a direct model
+    without the recogniser it was trained with.
     """
 
     def __init__(

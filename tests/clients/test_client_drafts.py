@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from scripted_server import Capitals, in_loop, serving
+from scripted_server import READY, Capitals, in_loop, serving
 from streamtrans_clients import connect
 from streamtrans_clients.captions import CaptionFile
 from streamtrans_clients.display import Display
@@ -19,8 +19,9 @@ from streamtrans_clients.live_captions import LiveCaptions
 from streamtrans_clients.pieces import at_once
 from streamtrans_clients.record import Record
 from streamtrans_clients.source_words import rest
+from websockets.asyncio.server import ServerConnection
 
-from streamtrans.messages import Draft, Event, Lag, Segment, Source, Target, Text
+from streamtrans.messages import Done, Draft, Event, Lag, Segment, Source, Target, Text
 
 DRAFT = Draft(("sat", "o"), ("ASSIS", "SUR"))
 
@@ -65,6 +66,46 @@ async def test_a_stream_passes_them_on_beside_the_timed_words() -> None:
         items = [item async for item in stream(session, at_once("one two"))]
     kinds = [type(item).__name__ for item in items]
     assert kinds == "Timed Timed Draft Timed Timed Draft".split()
+
+
+class Leaving(Drafting):
+    """Loses the first connection behind its first draft; over the second one come only events."""
+
+    async def __call__(self, peer: ServerConnection) -> None:
+        assert peer.request is not None
+        if "resume=" in peer.request.path:
+            await peer.send(json.dumps({**READY, "token": "s.t", "received": 1}))
+            await peer.send(json.dumps(self.event("done", source_words=1, target_words=1)))
+            return
+        for _ in range(2):
+            self.received.append(json.loads(await peer.recv()))
+            for answer in self.answers(self.received[-1]):
+                await peer.send(
+                    json.dumps({**answer, "token": "s.t"} if answer == READY else answer)
+                )
+        peer.transport.abort()
+
+
+@pytest.mark.parametrize("drafts", [True, False])
+@in_loop
+async def test_a_lost_connection_takes_its_draft_with_it(drafts: bool) -> None:
+    async with serving(Leaving()) as url, connect(url, drafts=drafts) as session:
+        await session.send_text("one ")
+        events = [event async for event in session]
+    assert [type(event) for event in events if not isinstance(event, Draft)] == [
+        *(Source, Target, Done)
+    ]
+    told = [event for event in events if isinstance(event, Draft)]
+    assert told == ([Draft(("ne",), ("ONE?",)), Draft((), ())] if drafts else [])
+
+
+def test_a_new_server_that_says_nothing_again_may_draft_at_once() -> None:
+    record = Record("wait-1")
+    record.sent(Text("one. "))
+    for event in (Source(1, "one.", 0, 0.0), Target(2, "ONE.", 0, 1, 0.0), Segment(3, 1, 1)):
+        assert record.received(event) == event
+    record.restart(5.0)
+    assert record.received(DRAFT) == DRAFT
 
 
 def test_none_is_told_of_what_is_said_again() -> None:

@@ -232,6 +232,56 @@ def test_sound_that_was_sent_and_given_up_cannot_be_asked_for(chromium: Any, sit
     assert found == [0, None, 600, 0]
 
 
+def test_sound_of_an_odd_rate_is_given_up_in_time(chromium: Any, site: str) -> None:
+    """600000 * (1001 / 1000) is less than 600 * 1001. In a worker, as a loop without end would hold up the page."""
+    with page_at(chromium, site + BLANK, bypass_csp=True) as page:
+        found = page.evaluate("""async () => {
+            const work = `
+                import { OutgoingSound } from "${location.origin}/outgoing-sound.js";
+                const sound = new OutgoingSound(1001);
+                for (let s = 0; s < 610; s++) sound.add(new Int16Array(1001), false);
+                postMessage([sound.lost, sound.after(10).length]);`;
+            const address = URL.createObjectURL(new Blob([work], { type: "text/javascript" }));
+            const worker = new Worker(address, { type: "module" });
+            const told = new Promise((resolve) => {
+                worker.onmessage = ({ data }) => resolve(data);
+                worker.onerror = ({ message }) => resolve(message);
+            });
+            const late = new Promise((resolve) => setTimeout(resolve, 5000, "no end"));
+            const found = await Promise.race([told, late]);
+            worker.terminate();
+            return found;
+        }""")
+    assert found == [0, 600]
+
+
+class Drafting(Site):
+    """A draft follows each piece of text."""
+
+    async def answer(self, peer: Any, messages: list[dict[str, Any]]) -> None:
+        await super().answer(peer, messages)
+        if not messages or messages[0]["type"] != "ready":
+            await super().answer(peer, [{"type": "draft", "source": [], "target": ["NEXT"]}])
+
+
+@pytest.mark.parametrize(("text", "drafts"), [("one. ", 2), ("one ", 1)])
+def test_a_lost_server_withholds_drafts_of_what_is_said_again_alone(
+    chromium: Any, text: str, drafts: int
+) -> None:
+    site = Drafting()
+    with site.serving() as url, page_at(chromium, url + BLANK) as page:
+        opened(page, drafts=True)
+        page.evaluate("(text) => session.sendText(text)", text)
+        page.wait_for_function("() => events.some(({ type }) => type === 'draft')")
+        site.drop(forget=True)
+        page.wait_for_function("() => events.some(({ type }) => type === 'resumed')")
+        page.evaluate("session.sendText('tw')")  # no event yet
+        page.wait_for_timeout(200)
+        assert len(told(page, "draft")) == drafts
+        page.evaluate("session.close()")
+        page.console_errors.clear()
+
+
 def test_drafts_come_to_who_asks(chromium: Any, site: str) -> None:
     with page_at(chromium, site + BLANK) as page:
         for wanted in (False, True):

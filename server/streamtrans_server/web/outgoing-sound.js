@@ -11,6 +11,7 @@ const SILENCE = 10_000; // ms of sound kept when no word was heard in it: one ma
 export class OutgoingSound {
   lost = 0; // s of sound that waited too long to be sent
   #perMs;
+  #most; // samples that are kept
   #entries = []; // {command, end, waits, answered}: `end` in samples from the opening of the session
   #gone = 0; // commands before the first of these
   #least = 0; // commands that a server must have, as they cannot be sent again
@@ -21,13 +22,14 @@ export class OutgoingSound {
 
   constructor(rate) {
     this.#perMs = rate / 1000;
+    this.#most = Math.round(LONGEST * rate); // whole, or no #giveUp would be enough
   }
 
   /** `waits`: it is not sent yet. The oldest sound goes when there is more than LONGEST. */
   add(command, waits) {
     if (command instanceof Int16Array) this.#end += command.length;
     this.#entries.push({ command, end: this.#end, waits });
-    while (this.#end - this.#begin > LONGEST * 1000 * this.#perMs) this.#giveUp();
+    while (this.#end - this.#begin > this.#most) this.#giveUp();
   }
 
   /** The commands that a server lacks which has the first `count`; null when some of them are no longer here. */
@@ -81,7 +83,7 @@ export class OutgoingSound {
   #giveUp() {
     const i = this.#entries.findIndex(({ command, waits }) => waits && command instanceof Int16Array);
     if (i < 0) {
-      this.#forget(Math.max(this.#cursor, this.#end - LONGEST * 1000 * this.#perMs));
+      this.#forget(Math.max(this.#cursor, this.#end - this.#most));
       this.#least = this.#gone;
       return;
     }

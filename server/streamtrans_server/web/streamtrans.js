@@ -227,8 +227,9 @@ export class Session {
     if (!gone) return this.#fail(code, text);
     this.#token = null;
     this.#seq = 0;
-    this.#again = true;
-    this.#story.restart(this.#outgoing.restart(this.#story.read));
+    const { read, prefix } = this.#story;
+    this.#again = read.length + prefix.length > 0;
+    this.#story.restart(this.#outgoing.restart(read));
     this.#socket.close();
   }
 
