@@ -201,6 +201,14 @@ def models() -> None:
                 f"  chrF {row['chrf']:5.2f}  AL {row['al']:5.2f}"
             )
         typer.echo(f"    card: {folder / 'README.md'}")
+    for name in pretrained.recognizers():
+        folder = pretrained.find(name)
+        config = json.loads((folder / "config.json").read_text())
+        size = (folder / "model.safetensors").stat().st_size / 1e6
+        typer.echo(f"{name}  {config['language']}, {config['kind']}, {size:.1f} MB")
+        for row in json.loads((folder / "scores.json").read_text()):
+            typer.echo(f"    {row['set']:<45} WER {row['wer']:5.1f}  CER {row['cer']:5.1f}")
+        typer.echo(f"    card: {folder / 'README.md'}")
 
 
 def main() -> None:

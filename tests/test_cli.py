@@ -29,6 +29,7 @@ def test_models_shows_what_is_embedded() -> None:
     assert "en-fr  en -> fr, text, 16.4 MB" in result.output
     assert "wait-3   BLEU " in result.output
     assert str(pretrained.find("en-fr") / "README.md") in result.output
+    assert "en-speech  en, speech, 17.0 MB" in result.output and "WER " in result.output
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def scored(policy: str) -> tuple[Report, list[Translation]]:
 
 
 def test_it_is_shipped_whole_small_and_with_its_card() -> None:
-    assert pretrained.names() == ["en-fr"]
+    assert pretrained.names() == ["en-fr", "zh-en"]
     files = {p.name: p.stat().st_size for p in FOLDER.iterdir()}
     assert {"model.safetensors", "config.json", "vocabulary.model"} < set(files)
     assert {"README.md", "scores.json"} < set(files)

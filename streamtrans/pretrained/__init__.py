@@ -19,6 +19,11 @@ def names() -> list[str]:
     return sorted(name for name in found if not name.endswith(SPEECH))
 
 
+def recognizers() -> list[str]:
+    """The embedded recognisers."""
+    return sorted(p.parent.name for p in Path(__file__).parent.glob(f"*{SPEECH}/model.safetensors"))
+
+
 def find(name: str) -> Path:
     """The folder of an embedded model, or of a checkpoint. Raises UnknownModel, which says what there is."""
     embedded = Path(__file__).parent / name
