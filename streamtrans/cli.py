@@ -188,26 +188,20 @@ def models() -> None:
     """List the embedded models: size, scores, and where the card is."""
     from streamtrans import pretrained
 
-    for name in pretrained.names():
+    for name in pretrained.names() + pretrained.recognizers():
         folder = pretrained.find(name)
         config: dict[str, Any] = json.loads((folder / "config.json").read_text())
         size = (folder / "model.safetensors").stat().st_size / 1e6
-        typer.echo(
-            f"{name}  {config['source']} -> {config['target']}, {config['kind']}, {size:.1f} MB"
-        )
+        hears = "language" in config
+        languages = config["language"] if hears else f"{config['source']} -> {config['target']}"
+        typer.echo(f"{name}  {languages}, {config['kind']}, {size:.1f} MB")
         for row in json.loads((folder / "scores.json").read_text()):
             typer.echo(
-                f"    {row['test']:<22} {row['policy']:<8} BLEU {row['bleu']:5.2f}"
+                f"    {row['set']:<45} WER {row['wer']:5.1f}  CER {row['cer']:5.1f}"
+                if hears
+                else f"    {row['test']:<22} {row['policy']:<8} BLEU {row['bleu']:5.2f}"
                 f"  chrF {row['chrf']:5.2f}  AL {row['al']:5.2f}"
             )
-        typer.echo(f"    card: {folder / 'README.md'}")
-    for name in pretrained.recognizers():
-        folder = pretrained.find(name)
-        config = json.loads((folder / "config.json").read_text())
-        size = (folder / "model.safetensors").stat().st_size / 1e6
-        typer.echo(f"{name}  {config['language']}, {config['kind']}, {size:.1f} MB")
-        for row in json.loads((folder / "scores.json").read_text()):
-            typer.echo(f"    {row['set']:<45} WER {row['wer']:5.1f}  CER {row['cer']:5.1f}")
         typer.echo(f"    card: {folder / 'README.md'}")
 
 
