@@ -6,6 +6,7 @@ import codecs
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,7 @@ from streamtrans.options import (
 )
 
 if TYPE_CHECKING:
+    from streamtrans.engine import Engine
     from streamtrans.messages import Event
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -42,6 +44,9 @@ def serve(
     recognizer: RECOGNIZER = "auto",
     config: Annotated[Path | None, typer.Option(help="TOML file of server options.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once [1024].")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Engines in processes of their own, a core for each [1].")
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error [info].")
     ] = None,
@@ -52,16 +57,26 @@ def serve(
     """Serve a model over websocket until SIGTERM."""
     from streamtrans_server import ServerConfig, run
 
+    settings = ServerConfig.from_toml(
+        config,
+        host=host,
+        port=port,
+        max_sessions=max_sessions,
+        workers=workers,
+        log_level=log_level,
+    )
+    slots = -(-settings.max_sessions // settings.workers)
+    run(partial(_engine, threads, model, device, dtype, slots, recognizer), settings)
+
+
+def _engine(
+    threads: int, model: str, device: str, dtype: str, slots: int, recognizer: str
+) -> Engine:
+    """What a server's process loads."""
     from streamtrans.translator import load_engine
 
-    settings = ServerConfig.from_toml(
-        config, host=host, port=port, max_sessions=max_sessions, log_level=log_level
-    )
     set_threads(threads)
-    engine = load_engine(
-        model, device, dtype, settings.max_sessions, max_batch=256, recognizer=recognizer
-    )
-    run(engine, settings)
+    return load_engine(model, device, dtype, slots, max_batch=256, recognizer=recognizer)
 
 
 @app.command()

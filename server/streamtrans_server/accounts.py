@@ -9,13 +9,13 @@ from __future__ import annotations
 from streamtrans.messages import Audio, Changed, Event, Marked, Source, Target, Text
 from streamtrans_server.arrivals import SpokenArrivals
 from streamtrans_server.channel import Channel
-from streamtrans_server.metrics import Metrics
+from streamtrans_server.metrics import EngineMetrics
 
 
 class Accounts:
     """`fed` after a command, `heard` after a tick that may have heard sound, `said` for each event."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: EngineMetrics) -> None:
         self._metrics = metrics
 
     def fed(self, channel: Channel, command: object, arrived: float) -> None:
@@ -52,7 +52,7 @@ class Accounts:
         elif isinstance(event, Target):
             self._metrics.committed(now - channel.last_arrival)
             if channel.arrivals.first is not None:
-                self._metrics.first_word.observe(now - channel.arrivals.first)
+                self._metrics.began(now - channel.arrivals.first)
                 channel.arrivals.first = None
         elif isinstance(event, Changed):
             if not event.lag:

@@ -20,22 +20,19 @@ from websockets.datastructures import Headers, MultipleValuesError
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from streamtrans.audio.resample import RATES
-from streamtrans.engine import Engine
 from streamtrans.messages import PROTOCOL_VERSION, Start
 from streamtrans_server.access import Account, Accounts, origin_allowed, presented
 from streamtrans_server.admission import Admission, Refusal
 from streamtrans_server.config import ServerConfig
 from streamtrans_server.connection import Connection
 from streamtrans_server.dialects import DIALECTS, NATIVE_PATH, Asked
-from streamtrans_server.engine_thread import EngineThread
+from streamtrans_server.engine_host import EngineHost
 from streamtrans_server.failure import Failure
 from streamtrans_server.handshakes import Handshakes
 from streamtrans_server.listener import host_in_url, listen, tls_of
 from streamtrans_server.live_session import LiveSession
 from streamtrans_server.logs import say
 from streamtrans_server.metrics import CONTENT_TYPE, Metrics
-from streamtrans_server.offer import Offer
 from streamtrans_server.static import StaticFiles
 from streamtrans_server.websocket import Websocket
 
@@ -53,31 +50,22 @@ LOOK = 0.25  # of the shortest time limit between two looks for sessions that ex
 
 
 class App:
-    """One engine behind one listening socket. Raises ConfigError and OSError for files it cannot use."""
+    """One model behind one listening socket. Raises ConfigError and OSError for files it cannot use."""
 
-    def __init__(self, engine: Engine, config: ServerConfig) -> None:
-        self.config = config
+    def __init__(self, host: EngineHost, config: ServerConfig, metrics: Metrics) -> None:
+        self.config, self.metrics = config, metrics
         self.admission = Admission(
-            min(config.max_sessions, engine.max_sessions), config.max_sessions_per_address
+            min(config.max_sessions, host.about.slots), config.max_sessions_per_address
         )
-        self.metrics = Metrics()
         self.static = StaticFiles()
         self.sessions: dict[str, LiveSession] = {}  # by name
-        model = engine.model
-        self._offer = Offer(
-            model.name,
-            model.source,
-            model.target,
-            engine.kinds,
-            RATES if engine.hears else (),
-            engine.default_policy,
-        )
+        self._offer = host.about.offer
         default = Account(
             "anyone", config.max_sessions_per_token, float(config.max_messages_per_second)
         )
         self._accounts = Accounts.load(config.tokens_file, os.environ.get(TOKEN_VARIABLE), default)
         self._tls = tls_of(config)
-        self._thread = EngineThread(engine, config.lag_ms, self._engine_failed, self.metrics)
+        self._host = host
         self._connections: set[Connection] = set()
         self._handshakes = Handshakes(config.max_handshakes)
         self._add_gauges()
@@ -101,7 +89,7 @@ class App:
             "Sound that waits to be heard.",
             lambda: sum(session.unheard_ms for session in sessions.values()) / 1000,
         )
-        gauge("queue", "Commands in the inbox of the engine thread.", lambda: self._thread.queued)
+        gauge("queue", "Commands that no engine has taken yet.", lambda: self._host.queued)
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
@@ -129,7 +117,7 @@ class App:
             port = listener.getsockname()[1]
             watch = asyncio.create_task(self._watch_times())
             try:
-                await self._thread.start()
+                await self._host.start(self._engine_failed)
                 self.admission.warmed = True
                 scheme = "wss" if self._tls else "ws"
                 yield f"{scheme}://{host_in_url(config.host)}:{port}{NATIVE_PATH}"
@@ -138,7 +126,7 @@ class App:
                 self.admission.draining = True
                 self._end_all(Failure("draining", "the server is shutting down"))
                 await self.admission.emptied()
-                await self._thread.stop()
+                await self._host.stop()
 
     async def drain(self, seconds: float) -> None:
         """Let nobody in any more and give those who are in `seconds` to finish."""
@@ -230,7 +218,7 @@ class App:
         def begin(start: Start) -> LiveSession:
             assert lease is not None
             session = LiveSession(
-                start, lease, self._thread, self._offer, self.config, self._session_over
+                start, lease, self._host, self._offer, self.config, self._session_over
             )
             self.sessions[session.name] = session
             self.metrics.sessions_opened.inc()

@@ -30,6 +30,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 8765
     max_sessions: int = 1024
+    workers: int = 1
     max_message_bytes: int = 16_384
     max_text_bytes: int = 8_192
     max_mark_bytes: int = 256

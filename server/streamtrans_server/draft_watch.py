@@ -10,7 +10,7 @@ from __future__ import annotations
 from streamtrans.engine import Engine
 from streamtrans.messages import Draft, Event, Segment, Source, Target
 from streamtrans_server.channel import Channel
-from streamtrans_server.metrics import Metrics
+from streamtrans_server.metrics import EngineMetrics
 
 INTERVAL = 0.2  # s between two drafts of one session
 NOTHING = Draft((), ())
@@ -19,7 +19,7 @@ NOTHING = Draft((), ())
 class DraftWatch:
     """Used in the engine thread, with the channels whose clients want drafts."""
 
-    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, metrics: EngineMetrics) -> None:
         self._engine = engine
         self._metrics = metrics
         self._channels: dict[int, Channel] = {}  # by id() of the session
@@ -52,7 +52,7 @@ class DraftWatch:
                 continue
             channel.draft_of, channel.draft_asked = stands, now
             if channel.lags:
-                self._metrics.drafts_skipped.inc()
+                self._metrics.skipped_draft()
             else:
                 self._engine.drafts.ask(session)
                 waits.append(0.0)
@@ -70,5 +70,5 @@ class DraftWatch:
         if draft == channel.drafted or not channel.drafts:
             return False
         channel.drafted = draft
-        self._metrics.drafts_sent.inc()
+        self._metrics.drafted()
         return True

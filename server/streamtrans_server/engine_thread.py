@@ -18,7 +18,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from streamtrans.engine import Engine, EngineFull, SessionError
@@ -29,7 +28,6 @@ from streamtrans.messages import (
     Error,
     FromServer,
     Mark,
-    Ready,
     SetPolicy,
     Source,
 )
@@ -37,66 +35,36 @@ from streamtrans.policy import Action, PolicyError, runnable
 from streamtrans_server.accounts import Accounts
 from streamtrans_server.channel import Channel
 from streamtrans_server.draft_watch import DraftWatch
+from streamtrans_server.engine_host import BROKEN, About, Close, Control, Open, Pause
 from streamtrans_server.hearing_pace import HearingPace
 from streamtrans_server.lag_watch import LagWatch
 from streamtrans_server.logs import say, where
-from streamtrans_server.metrics import Metrics
+from streamtrans_server.metrics import EngineMetrics
 from streamtrans_server.warm_up import warm_up
 
 log = logging.getLogger("streamtrans.server.engine")
 
 PATIENCE = 0.02  # s since the last call into the loop after which source words go out alone
-BROKEN = Error("internal", "the engine has failed; connect again later")
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Open the session of a channel and answer with `ready`; see `messages.Start` for the rest."""
-
-    policy: str | None
-    ready: Ready
-    prefix: tuple[str, ...] = ()
-    lag_policy: str | None = None
-    rate: int | None = None
-    drafts: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """The client does not read (True) or reads again (False), and may lack the last draft."""
-
-    paused: bool
-
-
-class Close:
-    """The client is gone: drop the session at once."""
 
 
 class Stop:
     """End the thread."""
 
 
-Control = Open | Pause | Close
 Item = tuple[Channel, Command | Control, int, float]  # weight in `posted`, time of arrival in s
 
 
 class EngineThread:
-    """`await start()`, then `post`; events come back through `Channel.deliver` in the loop.
+    """See `EngineHost`. `await start()`, then `post`; events come back through `Channel.deliver` in the loop."""
 
-    When the engine itself fails, every session gets the error `internal`, `on_failed` is called in
-    the loop, and every later Open is answered with the same error.
-    """
-
-    def __init__(
-        self, engine: Engine, lag_ms: float, on_failed: Callable[[], None], metrics: Metrics
-    ) -> None:
+    def __init__(self, engine: Engine, lag_ms: float, metrics: EngineMetrics) -> None:
+        self.about = About.of(engine)
         self._engine = engine
         self._metrics = metrics
         self._lag_watch = LagWatch(engine, lag_ms / 1000)
         self._draft_watch = DraftWatch(engine, metrics)
         self._accounts = Accounts(metrics)
         self._pace = HearingPace()
-        self._on_failed = on_failed
         self._inbox: SimpleQueue[Item | Stop] = SimpleQueue()
         self._channels: dict[int, Channel] = {}  # by id() of the session, which the channel holds
         self._hearing: dict[int, Channel] = {}  # those of them that hear
@@ -107,24 +75,31 @@ class EngineThread:
 
     # in the loop
 
-    async def start(self) -> None:
-        """Start the thread and wait until it is warm. Raises what the warm-up raises."""
+    async def start(self, on_failed: Callable[[], None]) -> None:
+        """See `EngineHost`."""
+        self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._warmed: asyncio.Future[None] = self._loop.create_future()
         self._thread.start()
         await self._warmed
 
-    def post(self, channel: Channel, command: Command | Control, weight: int = 0) -> None:
-        """Hand over one command; `weight` was added to `channel.posted`. Never blocks."""
-        self._inbox.put((channel, command, weight, time.monotonic()))
+    def post(
+        self,
+        channel: Channel,
+        command: Command | Control,
+        weight: int = 0,
+        arrived: float | None = None,
+    ) -> None:
+        """See `EngineHost`. arrived: when it came, in s of `time.monotonic`, if not just now."""
+        self._inbox.put((channel, command, weight, arrived or time.monotonic()))
 
     @property
     def queued(self) -> int:
-        """Commands that wait in the inbox."""
+        """See `EngineHost`."""
         return self._inbox.qsize()
 
     async def stop(self) -> None:
-        """End the thread and wait for it."""
+        """See `EngineHost`."""
         self._inbox.put(Stop())
         await asyncio.to_thread(self._thread.join)
 
@@ -157,7 +132,7 @@ class EngineThread:
             self._draft()
         now = time.monotonic()
         for channel, lag in self._lag_watch.look(self._channels.values(), now):
-            self._metrics.lags.inc()
+            self._metrics.lagged()
             self._say(channel, lag)
         patient = self._engine.pressing and now - self._handed_over < PATIENCE
         if self._out and (self._urgent or not patient):

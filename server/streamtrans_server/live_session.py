@@ -1,7 +1,7 @@
 """One session of the native protocol: what a client may say and when, and what outlives its connection.
 
 This file knows the order of messages, their limits, both clocks and the events a returning client has missed. It does
-not know sockets (a connection is where events go) nor the engine (it posts to the engine thread).
+not know sockets (a connection is where events go) nor the engine (it posts to what runs one).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from streamtrans.messages import (
 from streamtrans_server.admission import Lease
 from streamtrans_server.channel import Channel
 from streamtrans_server.config import ServerConfig
-from streamtrans_server.engine_thread import Close, EngineThread, Open, Pause
+from streamtrans_server.engine_host import Close, EngineHost, Open, Pause
 from streamtrans_server.failure import Failure
 from streamtrans_server.kept_events import KeptEvents
 from streamtrans_server.logs import say
@@ -75,7 +75,7 @@ class LiveSession:
         self,
         start: Start,
         lease: Lease,
-        thread: EngineThread,
+        host: EngineHost,
         offer: Offer,
         config: ServerConfig,
         on_over: Callable[[LiveSession], None],
@@ -89,7 +89,7 @@ class LiveSession:
         self.done = False
         self.opened = time.monotonic()
         self._secret = secrets.token_urlsafe(16)
-        self._thread = thread
+        self._host = host
         self._config = config
         self._on_over = on_over
         self._outlet: Outlet | None = None
@@ -119,7 +119,7 @@ class LiveSession:
         """Have the engine open it; `ready` goes to `outlet` first."""
         self._outlet = outlet
         start = self._start
-        self._thread.post(
+        self._host.post(
             self._channel,
             Open(
                 start.policy, self._ready, start.prefix, start.lag_policy, start.rate, self._drafts
@@ -212,7 +212,7 @@ class LiveSession:
         self._received += 1
         channel = self._channel
         channel.posted += weight
-        self._thread.post(channel, command, weight)
+        self._host.post(channel, command, weight)
         if self._fuller_than(1.0) and self._outlet is not None:
             channel.blocked = True
             self._outlet.block(True)
@@ -270,7 +270,7 @@ class LiveSession:
 
     def pause(self, paused: bool) -> None:
         """The client does not read (True) or reads again (False)."""
-        self._thread.post(self._channel, Pause(paused))
+        self._host.post(self._channel, Pause(paused))
 
     def clock(self) -> float:
         """Milliseconds since the session opened."""
@@ -323,7 +323,7 @@ class LiveSession:
     def stop(self, outlet: Outlet) -> None:
         """Free the engine's slot; the connection still has to close."""
         if self._outlet is outlet:
-            self._thread.post(self._channel, Close())
+            self._host.post(self._channel, Close())
 
     def close(self) -> None:
         """It is over: free the engine's slot and the lease."""
@@ -332,7 +332,7 @@ class LiveSession:
         self._over = True
         if self._expiry is not None:
             self._expiry.cancel()
-        self._thread.post(self._channel, Close())
+        self._host.post(self._channel, Close())
         self.lease.give_back()
         self._on_over(self)
 

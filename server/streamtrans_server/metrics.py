@@ -7,6 +7,7 @@ used from the loop and from the engine thread.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -38,8 +39,33 @@ class Speed:
         return self._sound / self._time if self._time else 0.0
 
 
+class EngineMetrics(Protocol):
+    """What those who run an engine have to tell."""
+
+    def stepped(self, seconds: float, sessions: int) -> None:
+        """One tick is done."""
+
+    def heard(self, seconds: float) -> None:
+        """So much sound was heard."""
+
+    def committed(self, lag: float) -> None:
+        """One word was committed, `lag` seconds after the last word READ had arrived."""
+
+    def began(self, delay: float) -> None:
+        """A session committed its first word, `delay` seconds after its first source word had arrived."""
+
+    def lagged(self) -> None:
+        """A Lag event was sent."""
+
+    def drafted(self) -> None:
+        """A draft was sent."""
+
+    def skipped_draft(self) -> None:
+        """A draft was left out because its session lagged."""
+
+
 class Metrics:
-    """One set for one server."""
+    """One set for one server; see `EngineMetrics` for what is told."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -47,9 +73,9 @@ class Metrics:
         self.resumes = self._counter("resumes", "Returns of clients, by outcome.", "outcome")
         self.refusals = self._counter("refusals", "Refused handshakes, by reason.", "reason")
         self.errors = self._counter("errors", "Sessions ended with an error, by code.", "code")
-        self.lags = self._counter("lag_events", "Lag events.")
-        self.drafts_sent = self._counter("drafts_sent", "Drafts that were sent.")
-        self.drafts_skipped = self._counter(
+        self._lags = self._counter("lag_events", "Lag events.")
+        self._drafts = self._counter("drafts_sent", "Drafts that were sent.")
+        self._drafts_skipped = self._counter(
             "drafts_skipped", "Drafts that were left out because their session lagged."
         )
         self._words = self._counter("committed_words", "Committed target words.")
@@ -59,7 +85,7 @@ class Metrics:
             " to the commit of a target word.",
             LAG,
         )
-        self.first_word = self._histogram(
+        self._first_word = self._histogram(
             "first_word_delay_seconds",
             "From the arrival of a session's first source word to its first commit.",
             FIRST,
@@ -80,21 +106,30 @@ class Metrics:
         gauge.set_function(value)
 
     def stepped(self, seconds: float, sessions: int) -> None:
-        """One tick is done."""
         self._step.observe(seconds)
         self._speed.add(0.0, seconds)
         if sessions:
             self._batch.observe(sessions)
 
+    def heard(self, seconds: float) -> None:
+        self._audio.inc(seconds)
+        self._speed.add(seconds, 0.0)
+
     def committed(self, lag: float) -> None:
-        """One word was committed, `lag` seconds after the last word READ had arrived."""
         self._words.inc()
         self._lag.observe(lag)
 
-    def heard(self, seconds: float) -> None:
-        """So much sound was heard."""
-        self._audio.inc(seconds)
-        self._speed.add(seconds, 0.0)
+    def began(self, delay: float) -> None:
+        self._first_word.observe(delay)
+
+    def lagged(self) -> None:
+        self._lags.inc()
+
+    def drafted(self) -> None:
+        self._drafts.inc()
+
+    def skipped_draft(self) -> None:
+        self._drafts_skipped.inc()
 
     def text(self) -> bytes:
         """All of them."""

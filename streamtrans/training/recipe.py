@@ -172,15 +172,19 @@ class SoundRecipe(Run):
 @dataclass(frozen=True, kw_only=True)
 class SpeechRecipe(SoundRecipe):
     """A run of a recogniser. intermediate: weight of the CTC loss in the middle of the encoder, the last one's is 1
-    minus it.
+    minus it. encoder: a recogniser, of any language and vocabulary, named as `start` is, whose encoder and statistics
+    of features it begins with; its output layer is left behind.
     """
 
     intermediate: float = 0.3
+    encoder: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.intermediate < 1:
             raise ConfigError("intermediate must be from 0 to under 1")
+        if self.encoder and self.start:
+            raise ConfigError("a recogniser begins with `start` or with an `encoder`, not both")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from streamtrans.evaluation.recognition import character_error_rate, word_error_rate
-from streamtrans.models.config import build
+from streamtrans.models import checkpoint
+from streamtrans.models.config import ConfigError, build
 from streamtrans.models.ctc import CTCWords
 from streamtrans.models.recognizer import Recognizer, RecognizerConfig, best
 from streamtrans.text.vocabulary import Vocabulary
 from streamtrans.training.recipe import Speech, SpeechRecipe
 from streamtrans.training.speech_corpus import SpeechBatch, SpeechCorpus
 from streamtrans.training.speech_sources import Source, read_source
-from streamtrans.training.task import Share, autocast, found_vocabulary, moved
+from streamtrans.training.task import Share, autocast, finished, found_vocabulary, moved
 from streamtrans.training.transcription import Transcription
 from streamtrans.training.workers import Workers
 
@@ -44,7 +45,11 @@ class SpeechTask:
         self.dev = [self._dev(data, corpus) for corpus in recipe.dev]
         torch.manual_seed(recipe.seed)
         self.model = Recognizer(self.config)
-        self._fit()
+        if recipe.encoder:
+            self._begin_with(finished(recipe, folder, recipe.encoder))
+        else:
+            self._fit()
+        self.corpus.fill = float(self.model.normalization.mean.mean())
         self.model.to(workers.device)
         self.objective = Transcription(self.model, recipe.intermediate)
 
@@ -93,7 +98,17 @@ class SpeechTask:
         batches = [self.corpus.batch(p, np.arange(len(p.rows)), masked=False) for p in plans]
         frames = [m[:n] for b in batches for m, n in zip(b.mel, b.frames, strict=True)]
         self.model.normalization.fit(torch.cat(frames))
-        self.corpus.fill = float(self.model.normalization.mean.mean())
+
+    def _begin_with(self, folder: Path) -> None:
+        """The ears of another recogniser: its encoder, and the statistics of features that this knows."""
+        other, _ = checkpoint.load_recognizer(folder)
+        try:
+            self.model.encoder.load_state_dict(other.encoder.state_dict())
+            self.model.normalization.load_state_dict(other.normalization.state_dict())
+        except RuntimeError as error:  # tensors missing, or of other sizes
+            raise ConfigError(
+                f"{self.recipe.name}: the encoder of {folder} is another one"
+            ) from error
 
     def _vocabulary(self, sources: Sequence[Source], folder: Path) -> Vocabulary:
         """Pieces of transcripts. Raises ConfigError."""

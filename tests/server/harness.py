@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 from fake_engine import FakeEngine
-from streamtrans_server import App, ServerConfig
+from streamtrans_server import App, ServerConfig, hosted
+from streamtrans_server.metrics import Metrics
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -49,9 +50,12 @@ class Served:
 
 
 @asynccontextmanager
-async def served(engine: FakeEngine | None = None, **options: Any) -> AsyncIterator[Served]:
+async def served(engine: Any = None, **options: Any) -> AsyncIterator[Served]:
+    """A server on this engine, or on a fake one; on fake ones of their own where there are `workers`."""
     engine = engine or FakeEngine()
-    app = App(engine, ServerConfig(port=0, **options))
+    config, metrics = ServerConfig(port=0, **options), Metrics()
+    load = FakeEngine if config.workers > 1 else lambda: engine
+    app = App(hosted(load, config, metrics), config, metrics)
     async with app.serving() as url:
         yield Served(url, app, engine)
 

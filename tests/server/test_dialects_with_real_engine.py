@@ -9,8 +9,7 @@ from typing import Any
 import fakes
 import numpy as np
 import soxr
-from harness import in_loop, rest
-from streamtrans_server import App, ServerConfig
+from harness import in_loop, rest, served
 from test_dialect_deepgram import heard, listening
 from test_dialect_openai import joined, translating
 from websockets.asyncio.client import connect
@@ -38,8 +37,8 @@ def texts(events: list[Event], side: type[Source] | type[Target]) -> str:
 async def test_every_dialect_tells_what_the_engine_says() -> None:
     at_16, at_24 = said(16_000, "wait-2"), said(24_000, "wait-2")
     assert len(texts(at_16, Source)) > 10 and len(texts(at_24, Target)) > 10
-    app = App(fakes.hearing_engine(), ServerConfig(port=0))
-    async with app.serving() as url:
+    async with served(fakes.hearing_engine()) as server:
+        url = server.url
         async with translating(url, policy="wait-2") as connection:
             await connection.session.update(
                 session={"audio": {"input": {"transcription": {"model": "any"}}}}

@@ -96,14 +96,14 @@ async def test_one_call_into_the_loop_for_all_sessions_of_a_turn(
     engine = GatedEngine()
     async with served(engine) as server, contextlib.AsyncExitStack() as stack:
         calls: list[int] = []
-        plain = server.app._thread._call
+        plain = server.app._host._call
 
         def counting(function: Any, out: dict[Any, Any]) -> None:
             calls.append(len(out))
             plain(function, out)
 
         peers = [await stack.enter_async_context(started(server.url)) for _ in range(20)]
-        monkeypatch.setattr(server.app._thread, "_call", counting)
+        monkeypatch.setattr(server.app._host, "_call", counting)
         engine.gate = False
         for peer in peers:
             await send(peer, {"type": "text", "text": "one two three "})

@@ -113,6 +113,27 @@ def test_it_learns_to_hear(speech: Path, tmp_path: Path) -> None:
     assert len(words) >= 3
 
 
+def test_it_begins_with_the_ears_of_another_language(
+    speech: Path, through: Trainer, tmp_path: Path
+) -> None:
+    """Encoder and statistics of features, but no output layer: the vocabularies differ."""
+    (tmp_path / "elsewhere").symlink_to(through.folder)
+    other = replace(RECIPE, encoder="elsewhere", vocabulary=40)
+    trainer = Trainer(other, speech, tmp_path / "toy")
+    ours = trainer.model.state_dict()
+    theirs = load_file(through.folder / "averaged" / "model.safetensors")
+    assert ours["output.weight"].shape != theirs["output.weight"].shape
+    for name in set(ours) - {"output.weight", "output.bias"}:
+        assert torch.equal(ours[name], theirs[name].to(ours[name].dtype)), name
+    trainer.run()
+
+    wide = replace(other, model={**RECIPE.model, "hidden": 32})
+    with pytest.raises(ConfigError, match="toy: the encoder of .*averaged is another one"):
+        Trainer(wide, speech, tmp_path / "wide")
+    with pytest.raises(ConfigError, match="not both"):
+        replace(other, start="elsewhere")
+
+
 class Stopped(Exception):
     """What stops a run half-way."""
 
