@@ -42,12 +42,13 @@ from streamtrans.evaluation.recognition import (
 )
 from streamtrans.evaluation.speech_report import evaluate
 from streamtrans.models import checkpoint
+from streamtrans.training.speech_sources import held_out_speakers
 from streamtrans.training.transcript import transcript
 from streamtrans.translator import find_device, load_engine
 
 POLICIES = ("wait-1", "wait-3", "wait-5", "wait-7", "full")
 SPOKEN = ("tatoeba-clean", "tatoeba-noisy", "europarl-clean", "europarl-noisy", "long")
-RECORDED = ("tatoeba-awb", "europarl-awb")  # sets that are made where flite is
+RECORDED = ("tatoeba-awb", "europarl-awb")
 CEILING = """The text model on the true transcripts, full sentences, beam 4, against the same references:
 
 | test set | BLEU | chrF |
@@ -56,17 +57,21 @@ CEILING = """The text model on the true transcripts, full sentences, beam 4, aga
 
 @dataclass(frozen=True)
 class People:
-    """Recordings under FOLDER/speech. held_out: of every so many speakers one, whom training does not hear."""
+    """Recordings under FOLDER/speech. held_out: of every so many speakers (recordings, where none are named) one, which
+    training does not hear.
+    """
 
     name: str
     folder: str
     held_out: int = 0
+    language: str = "en"
 
 
 REPORTED = (People("AN4 test", "an4-test"),)
 DEV = (
     People("speechocean762, held-out speakers (dev)", "speechocean762-train", 12),
     People("Arctic A (dev)", "arctic-a-train"),
+    People("AISHELL-1 S0150, held-out recordings (dev)", "aishell-s0150-train", 10, "zh"),
 )
 
 
@@ -76,28 +81,37 @@ def sets(args: argparse.Namespace, language: str) -> Iterator[SpeechSet]:
     for name in () if args.sets is None else (*SPOKEN, *RECORDED):
         if args.only in name and not (args.quick and name == "long"):
             path = args.sets / name / "manifest.tsv"
-            if name in RECORDED and not path.is_file():
-                continue
-            yield some(manifest.load(path, language, name=name), args.limit)
-            found += 1
+            if path.is_file():
+                yield some(manifest.load(path, language, name=name), args.limit)
+                found += 1
     for people in DEV if args.quick else (*REPORTED, *DEV):
+        if people.language != language:
+            continue
         path = args.data / "speech" / people.folder / "manifest.tsv"
         if args.only in people.name and path.is_file():
-            speech = manifest.load(path, language, name=people.name)
-            yield some(speech, args.limit, people.held_out)
+            speech = manifest.load(path, language, name=people.name, sayable=True)
+            if people.held_out:
+                speech = apart(speech, path, people.held_out)
+            yield some(speech, args.limit)
             found += 1
     if not found:
         raise SystemExit(f"no set under {args.data} or {args.sets} is called {args.only!r}")
 
 
-def some(speech: SpeechSet, limit: int, held_out: int = 0) -> SpeechSet:
-    """At most `limit` recordings, spread over the set; held_out: of so many speakers the one that training leaves."""
-    recordings = list(speech.recordings)
-    if held_out:
-        speakers = sorted({one.speaker for one in recordings})
-        kept = set(speakers[::held_out])
-        recordings = [one for one in recordings if one.speaker in kept]
-    return replace(speech, recordings=manifest.spread(recordings, limit))
+def some(speech: SpeechSet, limit: int) -> SpeechSet:
+    """At most `limit` recordings, spread over the set."""
+    return replace(speech, recordings=manifest.spread(speech.recordings, limit))
+
+
+def apart(speech: SpeechSet, path: Path, every: int) -> SpeechSet:
+    """The recordings of those whom training does not hear."""
+    kept = held_out_speakers(path, every)
+    own = (
+        one
+        for one in speech.recordings
+        if (one.speaker or one.path.relative_to(path.parent).as_posix()) in kept
+    )
+    return replace(speech, recordings=tuple(own))
 
 
 def quick(args: argparse.Namespace) -> None:

@@ -5,7 +5,8 @@ each, spread over its file, are spoken by espeak-ng in voices that no training h
 clean and once in rooms with noise, and alternate in one recording of some minutes. Each set is a folder with
 manifest.tsv, French references (all that Tatoeba has) and FLAC files of 16 kHz. The same options give the same files.
 `--recorded` adds flite's voice awb (`HELD_OUT` of voices.py), made from a person's recordings, which no training
-hears either. `--dev` takes the dev sentences instead, for choosing between checkpoints.
+hears either. `--dev` takes the dev sentences instead, for choosing between checkpoints. `--language zh` makes the sets
+of Mandarin, of text/tatoeba.en-zh.test.tsv with English references.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ import soundfile
 
 from streamtrans.audio.pcm import Samples
 from streamtrans.audio.resample import RATE
+from streamtrans.text.simplified import simplified
 from streamtrans.training.augmentation import CLEAN, Augmentation, coloured_noise, mix
+from streamtrans.training.speech_sources import sayable
 from streamtrans.training.synthesis import SynthesisError, Synthesizer, Utterance, Voice
-from streamtrans.training.transcript import spoken
 from streamtrans.training.voices import HELD_OUT, speak
 
 WORDS = 25
-CORPORA = ("tatoeba", "europarl")
+CORPORA = {
+    "en": {"tatoeba": "tatoeba.en-fr", "europarl": "europarl.en-fr"},
+    "zh": {"tatoeba": "tatoeba.en-zh"},
+}
 NOISY = Augmentation(
     speed=0,
     silence=0,
@@ -62,28 +67,32 @@ class Said:
     utterance: Utterance
 
 
-def lines(path: Path, count: int) -> list[Line]:
-    """So many sentences that can be spoken, spread evenly over a file of pairs; all where there are not more."""
+def lines(path: Path, count: int, language: str = "en") -> list[Line]:
+    """So many sentences that can be spoken, spread evenly over a file of pairs; all where there are not more. Chinese
+    is the second of a pair, in either script.
+    """
     references: dict[str, list[str]] = {}
     with path.open(encoding="utf-8") as file:
         for line in file:
             source, reference = line.rstrip("\n").split("\t")[:2]
+            if language == "zh":
+                source, reference = simplified(reference), source
             references.setdefault(source, []).append(reference)
     able = []
     for number, (source, some) in enumerate(references.items()):
-        said = spoken(source, "en")
+        said = sayable(source, language)
         if said and len(source.split()) <= WORDS:
             able.append(Line(number, said, tuple(dict.fromkeys(some))))
     count = min(count, len(able))
     return [able[i * len(able) // count] for i in range(count)]
 
 
-def say(corpus: str, chosen: Iterable[Line], seed: int) -> list[Said]:
+def say(corpus: str, chosen: Iterable[Line], seed: int, language: str = "en") -> list[Said]:
     """Each line in a held-out voice of its own; lines without sound are left out."""
     synthesizer = Synthesizer()
     said = []
     for line in chosen:
-        voice = Voice.draw("en", _chance(seed, corpus, line.number), held_out=True)
+        voice = Voice.draw(language, _chance(seed, corpus, line.number), held_out=True)
         try:
             utterance = synthesizer.speak(line.text, voice)
         except SynthesisError:
@@ -174,18 +183,21 @@ def main() -> None:
         action="store_true",
         help="also in a voice made from a person's recordings (flite)",
     )
+    parser.add_argument("--language", choices=sorted(CORPORA), default="en")
     parser.add_argument("--dev", action="store_true", help="of the dev sentences")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    if args.recorded and args.language != "en":
+        parser.error("--recorded: flite's voices speak English")
     part = "dev" if args.dev else "test"
     told: list[list[Said]] = []
-    for corpus in CORPORA:
-        path = args.data / "text" / f"{corpus}.en-fr.{part}.tsv"
-        said = say(corpus, lines(path, args.sentences), args.seed)
+    for corpus, name in CORPORA[args.language].items():
+        chosen = lines(args.data / "text" / f"{name}.{part}.tsv", args.sentences, args.language)
+        said = say(corpus, chosen, args.seed, args.language)
         write_set(args.out / f"{corpus}-clean", said, CLEAN, args.seed)
         write_set(args.out / f"{corpus}-noisy", said, NOISY, args.seed)
         if args.recorded:
-            said_by_awb = say_as(HELD_OUT, corpus, lines(path, args.sentences), args.seed)
+            said_by_awb = say_as(HELD_OUT, corpus, chosen, args.seed)
             write_set(args.out / f"{corpus}-{HELD_OUT}", said_by_awb, CLEAN, args.seed)
         told.append(said)
     alternating = [one for pair in zip(*told, strict=False) for one in pair]

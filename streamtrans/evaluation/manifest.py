@@ -147,14 +147,17 @@ def to_pcm(samples: Samples) -> bytes:
     return bytes(scaled.astype("<i2").tobytes())
 
 
-def load(path: Path, language: str, limit: int | None = None, name: str = "") -> SpeechSet:
-    """A manifest of speech in `language`; limit: its first recordings. Paths are relative to its folder.
+def load(
+    path: Path, language: str, limit: int | None = None, name: str = "", sayable: bool = False
+) -> SpeechSet:
+    """A manifest of speech in `language`; limit: its first recordings. Paths are relative to its folder. sayable: lines
+    with signs that nobody can say, or that another language has, are left out.
 
     `seconds` is checked against the file, whose own length counts. Raises ManifestError: a line that is not as the
     header says, an unknown column, a file that is not there or of a rate that no session takes, text with signs that
     nobody can say, a translation that is missing while others are there, sentences out of order.
     """
-    rows = list(_rows(path, language))
+    rows = list(_rows(path, language, sayable))
     if not rows:
         raise ManifestError(f"{path} has no lines below its header")
     translated = bool(rows[0].sentence.references)
@@ -167,7 +170,7 @@ def load(path: Path, language: str, limit: int | None = None, name: str = "") ->
     return SpeechSet(name or path.parent.name or path.stem, recordings, whose)
 
 
-def _rows(path: Path, language: str) -> Iterator[_Row]:
+def _rows(path: Path, language: str, sayable: bool) -> Iterator[_Row]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
@@ -179,7 +182,10 @@ def _rows(path: Path, language: str) -> Iterator[_Row]:
     for number, cells in enumerate(lines[1:], 2):
         if len(cells) != len(header):
             raise _bad(path, number, f"{len(cells)} columns, the header has {len(header)}")
-        row = _row(path, number, dict(zip(header, cells, strict=True)), language)
+        named = dict(zip(header, cells, strict=True))
+        if sayable and spoken(named["text"], language) is None:
+            continue
+        row = _row(path, number, named, language)
         if row.sentence.name in names:
             raise _bad(path, number, f"id {row.sentence.name!r} comes twice")
         names.add(row.sentence.name)

@@ -1,8 +1,8 @@
-"""The language model of a recogniser of English, beside its weights: n-grams of its pieces, from text and transcripts.
+"""The language model of a recogniser, beside its weights: n-grams of its pieces, from text and transcripts.
 
-`python -m streamtrans.training.language_model --data FOLDER --recognizer FOLDER`: counts the train corpora of the
-recipe en-fr-speech as the recogniser would write them, and writes language-model.safetensors into its folder. The
-perplexities of a piece that it prints are of the dev texts, which are not in it.
+`python -m streamtrans.training.language_model --data FOLDER --recognizer FOLDER`: counts the train corpora of its
+language, those of the recipes, as the recogniser would write them, and writes language-model.safetensors into its
+folder. The perplexities of a piece that it prints are of the dev texts, which are not in it.
 
 It knows files, spellings and weights. It does not know how n-grams are estimated (kneser_ney.py) or used (ngram.py).
 """
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from streamtrans.models import checkpoint
+from streamtrans.models.config import ConfigError
 from streamtrans.models.ngram import NGrams, digest
 from streamtrans.text.vocabulary import Vocabulary
 from streamtrans.training import kneser_ney
@@ -22,18 +24,53 @@ from streamtrans.training.recipe import Corpus, Speech
 from streamtrans.training.speech_sources import Recordings
 from streamtrans.training.transcript import spoken, transcript
 
-LANGUAGE = "en"
-# whatever their size: what people say to each other weighs more than debates
-TEXTS = (
-    (Corpus("text/tatoeba.en-fr.train.tsv"), 0.45),
-    (Corpus("text/europarl.en-fr.train.tsv.xz", words=25), 0.45),
-)
-RECORDINGS = 0.1
-RECORDED = (
-    Speech(recordings="speech/speechocean762-train/manifest.tsv", held_out=12),
-    Speech(recordings="speech/an4-train/manifest.tsv"),
-)
-DEV = (Corpus("text/tatoeba.en-fr.dev.tsv"), Corpus("text/europarl.en-fr.dev.tsv", words=25))
+
+@dataclass(frozen=True)
+class Sources:
+    """Corpora of one language, each with its weight whatever its size: what people say to each other weighs more than
+    debates. recorded: their transcripts together have the weight `share`.
+    """
+
+    texts: tuple[tuple[Corpus, float], ...]
+    recorded: tuple[Speech, ...]
+    share: float
+    dev: tuple[Corpus, ...]
+
+
+_CHINESE_DEV = Corpus("text/tatoeba.en-zh.dev.tsv", swap=True, simplified=True)
+SOURCES = {
+    "en": Sources(
+        texts=(
+            (Corpus("text/tatoeba.en-fr.train.tsv"), 0.45),
+            (Corpus("text/europarl.en-fr.train.tsv.xz", words=25), 0.45),
+        ),
+        recorded=(
+            Speech(recordings="speech/speechocean762-train/manifest.tsv", held_out=12),
+            Speech(recordings="speech/an4-train/manifest.tsv"),
+        ),
+        share=0.1,
+        dev=(
+            Corpus("text/tatoeba.en-fr.dev.tsv"),
+            Corpus("text/europarl.en-fr.dev.tsv", words=25),
+        ),
+    ),
+    "zh": Sources(
+        texts=(
+            (
+                Corpus(
+                    "text/tatoeba.en-zh.train.tsv",
+                    swap=True,
+                    simplified=True,
+                    without=(_CHINESE_DEV.path, "text/tatoeba.en-zh.test.tsv"),
+                ),
+                0.9,
+            ),
+        ),
+        recorded=(Speech(recordings="speech/aishell-s0150-train/manifest.tsv", held_out=10),),
+        share=0.1,
+        dev=(_CHINESE_DEV,),
+    ),
+}
 ORDER = 4
 LIMIT = 1_000_000
 
@@ -62,22 +99,25 @@ def encoded(lines: Iterable[str], vocabulary: Vocabulary) -> list[list[int]]:
     return [line for line in pieces if line and vocabulary.unk not in line]
 
 
-def written(folder: Path, corpus: Corpus) -> list[str]:
+def written(folder: Path, corpus: Corpus, language: str) -> list[str]:
     """The distinct sources of pairs as transcripts, without those that cannot be spelt. Raises ConfigError."""
     sources = dict.fromkeys(source for source, _ in read_pairs(folder, corpus))
-    said = (spoken(source, LANGUAGE) for source in sources)
-    return [transcript(text, LANGUAGE) for text in said if text]
+    said = (spoken(source, language) for source in sources)
+    return [transcript(text, language) for text in said if text]
 
 
-def corpora(folder: Path) -> list[tuple[list[str], float]]:
+def corpora(folder: Path, language: str) -> list[tuple[list[str], float]]:
     """What the model learns from, under a data folder. Raises ConfigError."""
-    read = [(written(folder, corpus), weight) for corpus, weight in TEXTS]
+    sources = SOURCES.get(language)
+    if sources is None:
+        raise ConfigError(f"no corpora of {language!r}: known are {', '.join(SOURCES)}")
+    read = [(written(folder, corpus, language), weight) for corpus, weight in sources.texts]
     recorded = [
         line
-        for speech in RECORDED
-        for line in Recordings.read(folder, speech, LANGUAGE).transcripts
+        for speech in sources.recorded
+        for line in Recordings.read(folder, speech, language).transcripts
     ]
-    return [*read, (recorded, RECORDINGS)]
+    return [*read, (recorded, sources.share)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -88,14 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--order", type=int, default=ORDER, help="pieces in the longest n-grams")
     parser.add_argument("--ngrams", type=int, default=LIMIT, help="kept, of all lengths")
     args = parser.parse_args(arguments)
-    vocabulary = Vocabulary.load(args.recognizer / "vocabulary.model")
-    model = build(corpora(args.data), vocabulary, args.order, args.ngrams)
+    recognizer, vocabulary = checkpoint.load_recognizer(args.recognizer)
+    language = recognizer.config.language
+    model = build(corpora(args.data, language), vocabulary, args.order, args.ngrams)
     path = args.recognizer / checkpoint.LANGUAGE_MODEL
     model.write(path)
     sizes = ", ".join(f"{len(level.pieces):,}" for level in model.levels)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, n-grams by length: {sizes}")
-    for corpus in DEV:
-        lines = encoded(written(args.data, corpus), vocabulary)
+    for corpus in SOURCES[language].dev:
+        lines = encoded(written(args.data, corpus, language), vocabulary)
         print(f"{corpus.path}: perplexity {model.perplexity(lines):.1f} a piece")
 
 

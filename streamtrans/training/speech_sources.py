@@ -85,7 +85,7 @@ class SpokenText:
         )
         texts: dict[str, str] = {}
         for source, target in read_pairs(folder, text):
-            if said := _sayable(source, language):
+            if said := sayable(source, language):
                 texts.setdefault(said, target)
         return cls(list(texts), language, held_out, list(texts.values()))
 
@@ -122,8 +122,7 @@ class Recordings:
         """Those of a manifest that training may have, or `held_out`, the others. Raises ConfigError."""
         manifest = folder / corpus.recordings
         rows = _manifest(manifest)
-        speakers = sorted({row.get("speaker") or row["path"] for row in rows})
-        kept = set(speakers[:: corpus.held_out]) if corpus.held_out else set()
+        kept = _apart(rows, corpus.held_out)
         paths, seconds, transcripts = [], [], []
         for row in rows:
             text, length = transcript(row["text"], language), float(row["seconds"])
@@ -156,14 +155,26 @@ def read_source(folder: Path, corpus: Speech, language: str, held_out: bool = Fa
     return source
 
 
+def held_out_speakers(manifest: Path, every: int) -> set[str]:
+    """Of every so many speakers one, whom training does not hear; where none are named each path is one. Raises
+    ConfigError.
+    """
+    return _apart(_manifest(manifest), every)
+
+
+def _apart(rows: list[dict[str, str]], every: int) -> set[str]:
+    speakers = sorted({row.get("speaker") or row["path"] for row in rows})
+    return set(speakers[::every]) if every else set()
+
+
 def plain_voices(language: str, count: int) -> list[Voice]:
     """Some voices of the first accent, far apart in the list, at their own rate and pitch."""
     some = [VARIANTS[i * len(VARIANTS) // count] for i in range(count)]
     return [Voice(f"{ACCENTS[language][0]}+{variant}") for variant in some]
 
 
-def _sayable(source: str, language: str) -> str | None:
-    """As it is spoken; None if it cannot be, or would be misread."""
+def sayable(source: str, language: str) -> str | None:
+    """As espeak-ng is given it; None if it cannot be, or would be misread."""
     if language == "zh":
         source = source.replace(" ", "")  # espeak-ng reads words, of one character or several
     return None if MISREAD.search(source) else spoken(source, language)

@@ -161,7 +161,7 @@ def test_the_builder_writes_beside_the_recogniser(
         (tmp_path / "speech" / name).mkdir(parents=True)
         manifest = tmp_path / "speech" / name / "manifest.tsv"
         manifest.write_text("path\tseconds\tspeaker\ttext\n" + rows)
-    read = language_model.corpora(tmp_path)
+    read = language_model.corpora(tmp_path, "en")
     assert [len(lines) for lines, _ in read[:2]] == [len(set(lines))] * 2
     assert len(read[2][0]) == 2 * len(fakes.WORDS) - len(fakes.WORDS[::12])
     folder = tmp_path / "heard"
