@@ -130,6 +130,7 @@ def load(
     seconds: Annotated[float, typer.Option(help="With all sessions live.", min=1.0)] = 120.0,
     stagger: Annotated[float, typer.Option(help="Seconds over which they come.", min=0)] = 10.0,
     start: Annotated[int, typer.Option(help="Sessions of the first trial.", min=1)] = 16,
+    start_against: Annotated[int, typer.Option(help="The same, of the other server.", min=1)] = 4,
     against: Annotated[
         str | None, typer.Option(help="simulstream (audio) or simuleval (text): the same there.")
     ] = None,
@@ -171,9 +172,9 @@ def load(
         typer.echo(results.add(trial))
         return trial.passed
 
-    for server in ["streamtrans", *([against] if against else [])]:
+    for server, first in [("streamtrans", start), *([(against, start_against)] if against else [])]:
         if sessions:
             passes(server, sessions)
         else:
-            results.found(server, largest(partial(passes, server), start))
+            results.found(server, largest(partial(passes, server), first))
     typer.echo(f"\n{results.foot}\nload.json, load.md in {out}")

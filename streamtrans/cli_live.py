@@ -13,6 +13,7 @@ import typer
 
 from streamtrans.options import (
     HERE,
+    MODEL,
     PACE,
     POLICY,
     RECOGNIZER,
@@ -124,6 +125,7 @@ def mic(
 
 @named_errors
 def demo(
+    model: MODEL = "en-fr",
     policy: POLICY = "wait-3",
     recognizer: RECOGNIZER = "auto",
     typed: Annotated[bool, typer.Option("--text", help="A typed text instead of speech.")] = False,
@@ -132,4 +134,4 @@ def demo(
     """Start a server on a free port and stream recordings through it in real time, or a text at `pace`."""
     from streamtrans.demo import demonstrate
 
-    demonstrate(policy, "none" if typed else recognizer, pace)
+    demonstrate(policy, "none" if typed else recognizer, pace, model)

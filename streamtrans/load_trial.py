@@ -69,8 +69,7 @@ class Setup:
     @property
     def languages(self) -> tuple[str, str]:
         """Of the model. Raises UnknownModel."""
-        config = json.loads((pretrained.find(self.model) / "config.json").read_text())
-        return config["source"], config["target"]
+        return pretrained.languages(self.model)
 
 
 def check(setup: Setup, against: str | None) -> None:

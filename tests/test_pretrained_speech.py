@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import json
 
@@ -31,10 +30,8 @@ def translator() -> streamtrans.Translator:
 @functools.cache
 def recordings() -> list[tuple[bytes, str]]:
     """16-bit samples of 16 kHz and what is said in them, as a transcript."""
-    with (demo.RECORDINGS / "manifest.tsv").open(encoding="utf-8", newline="") as manifest:
-        rows = list(csv.DictReader(manifest, delimiter="\t"))
     found = []
-    for row in rows:
+    for row in demo.recordings("en"):
         samples, rate = soundfile.read(demo.RECORDINGS / row["path"], dtype="float32")
         assert rate == 16_000
         found.append((pcm(samples), transcript(row["text"], "en")))
@@ -74,7 +71,7 @@ def test_its_scores_are_of_voices_it_never_heard_and_of_people() -> None:
     assert {"tatoeba-clean", "tatoeba-awb", "AN4 test"} <= set(sets)
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     for name, row in sets.items():
-        assert 0 < row["wer"] <= 100 and 0 < row["cer"] < row["wer"]
+        assert 0 < row["wer"] <= 100 and 0 < row["cer"] <= row["wer"]
         assert f"{row['wer']:.1f}" in card, name
 
 

@@ -84,3 +84,6 @@ class EngineHost(Protocol):
 
     async def stop(self) -> None:
         """End it and wait for it."""
+
+    def kill(self) -> None:
+        """End at once what may still be there, without a loop; nothing after `stop`."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from streamtrans.messages import Command
 from streamtrans_server.channel import Channel
-from streamtrans_server.engine_host import About, Close, Control, Open
+from streamtrans_server.engine_host import BROKEN, About, Close, Control, Open
 from streamtrans_server.engine_process import Load
 from streamtrans_server.engine_worker import EngineWorker
 from streamtrans_server.metrics import EngineMetrics
@@ -34,14 +34,15 @@ class EnginePool:
         logs: tuple[str, str],
         metrics: EngineMetrics,
     ) -> None:
-        self._workers = [EngineWorker(load, lag_ms, logs, metrics) for _ in range(count)]
+        self._workers: list[EngineWorker] = []
         self._homes: dict[Channel, EngineWorker] = {}
         self._failed = False
         try:
+            for _ in range(count):
+                self._workers.append(EngineWorker(load, lag_ms, logs, metrics))
             offers = [worker.load() for worker in self._workers]
         except BaseException:
-            for worker in self._workers:
-                worker.kill()
+            self.kill()
             raise
         self.about: About = replace(offers[0], slots=min(slots, sum(o.slots for o in offers)))
 
@@ -57,7 +58,9 @@ class EnginePool:
 
     def post(self, channel: Channel, command: Command | Control, weight: int = 0) -> None:
         """See `EngineHost`."""
-        if isinstance(command, Open):
+        if isinstance(command, Open) and self._failed:
+            asyncio.get_running_loop().call_soon(lambda: channel.deliver([BROKEN]))
+        elif isinstance(command, Open):
             self._homes[channel] = min(self._workers, key=lambda worker: worker.sessions)
         if (home := self._homes.get(channel)) is not None:
             home.post(channel, command, weight)
@@ -72,3 +75,8 @@ class EnginePool:
     async def stop(self) -> None:
         """See `EngineHost`."""
         await asyncio.gather(*(worker.stop() for worker in self._workers))
+
+    def kill(self) -> None:
+        """See `EngineHost`."""
+        for worker in self._workers:
+            worker.kill()

@@ -12,6 +12,7 @@ import signal
 import socket as sockets
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -51,15 +52,16 @@ class Turn:
 
 def work(load: Load, socket: sockets.socket, lag_ms: float, logs: tuple[str, str]) -> None:
     """Be a worker until the socket closes. Signals are for the server, which ends its workers when it has drained."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure(*logs)
-    try:
-        engine = load()
-    except Exception as error:
-        socket.sendall(frame(portable(error)))
-        return
-    socket.sendall(frame(About.of(engine)))
+    with suppress(OSError):  # the server is gone
+        try:
+            engine = load()
+        except Exception as error:
+            socket.sendall(frame(portable(error)))
+            return
+        socket.sendall(frame(About.of(engine)))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     asyncio.run(_Worker(engine, lag_ms).serve(socket))
 
 
@@ -72,6 +74,7 @@ class _Worker:
         self._channels: dict[int, Channel] = {}
         self._told: dict[int, Level] = {}
         self._events: dict[int, list[FromServer]] = {}
+        self._queued = 0  # as it was told
 
     async def serve(self, socket: sockets.socket) -> None:
         reader, self._writer = await asyncio.open_unix_connection(sock=socket)
@@ -82,16 +85,20 @@ class _Worker:
             await self._writer.drain()
             return
         self._say(Warm())
-        pace = asyncio.create_task(self._keep_telling())
-        try:
+        both = [asyncio.create_task(some) for some in (self._listen(reader), self._keep_telling())]
+        done, left = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+        await self._thread.stop()
+        for task in done:
+            task.result()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        """Until the server is gone."""
+        with suppress(EOFError):
             while True:
                 for order in await read(reader):
                     self._take(*order)
-        except EOFError:
-            pass
-        finally:
-            pace.cancel()
-            await self._thread.stop()
 
     def _take(
         self, number: int, command: Command | Control, weight: int, arrived: float, drafts: bool
@@ -126,9 +133,10 @@ class _Worker:
             level = (channel.fed, channel.fed_bytes, channel.backlog, channel.waiting_ms)
             if self._told.get(number) != level:
                 self._told[number] = levels[number] = level
-        notes = self._notes.take()
-        if events or levels or notes:
-            self._say(Turn(events, levels, notes, self._thread.queued))
+        notes, queued = self._notes.take(), self._thread.queued
+        if events or levels or notes or queued != self._queued:
+            self._queued = queued
+            self._say(Turn(events, levels, notes, queued))
 
     def _say(self, message: object) -> None:
         self._writer.write(frame(message))
@@ -168,7 +176,7 @@ class Notes:
 def portable(error: Exception) -> Exception:
     """The error, or its text if it cannot travel."""
     try:
-        pickle.loads(pickle.dumps(error))
+        whole = str(pickle.loads(pickle.dumps(error))) == str(error)
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        whole = False
+    return error if whole else RuntimeError(f"{type(error).__name__}: {error}")

@@ -38,7 +38,7 @@ from streamtrans_server.draft_watch import DraftWatch
 from streamtrans_server.engine_host import BROKEN, About, Close, Control, Open, Pause
 from streamtrans_server.hearing_pace import HearingPace
 from streamtrans_server.lag_watch import LagWatch
-from streamtrans_server.logs import say, where
+from streamtrans_server.logs import log_failure
 from streamtrans_server.metrics import EngineMetrics
 from streamtrans_server.warm_up import warm_up
 
@@ -103,6 +103,9 @@ class EngineThread:
         self._inbox.put(Stop())
         await asyncio.to_thread(self._thread.join)
 
+    def kill(self) -> None:
+        """See `EngineHost`: a thread ends with its process."""
+
     # in the thread
 
     def _run(self) -> None:
@@ -118,7 +121,7 @@ class EngineThread:
             while self._turn():
                 pass
         except Exception as error:
-            _log_failure("engine_failed", error)
+            log_failure(log, "engine_failed", error)
             self._bury()
 
     def _turn(self) -> bool:
@@ -183,7 +186,7 @@ class EngineThread:
         except EngineFull:
             self._fail(channel, Error("overloaded", "no session is free; try again later"))
         except Exception as error:
-            _log_failure("feed_failed", error)
+            log_failure(log, "feed_failed", error)
             self._fail(channel, Error("internal", "the session could not go on"))
         self._accounts.fed(channel, command, arrived)
         if channel.blocked:
@@ -278,8 +281,3 @@ class EngineThread:
 def _deliver(out: dict[Channel, list[FromServer]]) -> None:
     for channel, events in out.items():
         channel.deliver(events)
-
-
-def _log_failure(what: str, error: BaseException) -> None:
-    """The place and the type of an error; its message may hold a user's words and stays unsaid."""
-    say(log, logging.ERROR, what, error=type(error).__name__, where="\n" + where(error))

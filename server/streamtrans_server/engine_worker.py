@@ -6,6 +6,7 @@ This file knows the worker's life and which channel has which number. It does no
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import multiprocessing
 import socket as sockets
@@ -13,12 +14,12 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from streamtrans.messages import Command
+from streamtrans.messages import Command, FromServer
 from streamtrans_server.channel import Channel
 from streamtrans_server.engine_host import BROKEN, About, Close, Control, Open
 from streamtrans_server.engine_process import Broken, Load, Order, Turn, work
 from streamtrans_server.frames import frame, read, wait
-from streamtrans_server.logs import say
+from streamtrans_server.logs import log_failure, say
 from streamtrans_server.metrics import EngineMetrics
 
 log = logging.getLogger("streamtrans.server.worker")
@@ -43,6 +44,7 @@ class EngineWorker:
         )
         self._process.start()
         theirs.close()
+        atexit.register(self.kill)  # or Python would wait for it
         self._numbers = count()
         self._channels: dict[int, Channel] = {}
         self._known: dict[Channel, int] = {}
@@ -62,7 +64,10 @@ class EngineWorker:
 
     def load(self) -> About:
         """Wait until the engine is loaded. Raises what loading raised, and WorkerLost."""
-        about = self._accepted(self._expect(lambda: wait(self._socket)))
+        try:
+            about = _accepted(wait(self._socket))
+        except EOFError as error:
+            raise self._death() from error
         assert isinstance(about, About)
         return about
 
@@ -71,17 +76,15 @@ class EngineWorker:
         self._on_failed = on_failed
         self._reader, self._writer = await asyncio.open_unix_connection(sock=self._socket)
         try:
-            self._accepted(await read(self._reader))
+            warm = await read(self._reader)
         except EOFError as error:
-            raise self._death() from error
+            raise await asyncio.to_thread(self._death) from error
+        _accepted(warm)
         self._listening = asyncio.create_task(self._listen())
 
     def post(self, channel: Channel, command: Command | Control, weight: int = 0) -> None:
         """See `EngineHost`."""
         if isinstance(command, Open):
-            if self._lost:
-                asyncio.get_running_loop().call_soon(lambda: channel.deliver([BROKEN]))
-                return
             number = self._known[channel] = next(self._numbers)
             self._channels[number] = channel
         number = self._known.get(channel, -1)
@@ -102,11 +105,11 @@ class EngineWorker:
         else:
             self._socket.close()
         await asyncio.to_thread(self._process.join, PATIENCE)
-        if self._process.is_alive():
-            await asyncio.to_thread(self.kill)
+        await asyncio.to_thread(self.kill)
 
     def kill(self) -> None:
-        """End it at once."""
+        """See `EngineHost`."""
+        atexit.unregister(self.kill)
         self._socket.close()
         self._process.kill()
         self._process.join()
@@ -128,6 +131,10 @@ class EngineWorker:
         except EOFError:
             if not self._stopping:
                 self._bury()
+        except Exception as error:
+            log_failure(log, "engine_process_unheard", error)
+            self._process.kill()
+            self._bury()
 
     def _hear(self, turn: Turn) -> None:
         self._queued = turn.queued
@@ -137,10 +144,10 @@ class EngineWorker:
             if channel := self._channels.get(number):
                 channel.fed, channel.fed_bytes, channel.backlog, channel.waiting_ms = level
                 if channel.blocked and number not in turn.events:
-                    channel.deliver([])
+                    _deliver(channel, [])
         for number, events in turn.events.items():
             if channel := self._channels.get(number):
-                channel.deliver(events)
+                _deliver(channel, events)
 
     def _bury(self) -> None:
         """The process is gone: its sessions are over, and there will be no others."""
@@ -149,22 +156,29 @@ class EngineWorker:
         self._on_failed()
         channels, self._channels = self._channels, {}
         self._known.clear()
+        self._orders.clear()
+        self._queued = 0
         for channel in channels.values():
-            channel.deliver([BROKEN])
-
-    def _expect(self, get: Callable[[], object]) -> object:
-        try:
-            return get()
-        except EOFError as error:
-            raise self._death() from error
+            _deliver(channel, [BROKEN])
 
     def _death(self) -> WorkerLost:
+        if self._stopping:
+            return WorkerLost("an engine process was stopped before it was ready")
         self._process.join(PATIENCE)
         return WorkerLost(
             f"an engine process ended before it was ready (exit {self._process.exitcode})"
         )
 
-    def _accepted(self, message: object) -> object:
-        if isinstance(message, Exception):
-            raise message
-        return message
+
+def _accepted(message: object) -> object:
+    if isinstance(message, Exception):
+        raise message
+    return message
+
+
+def _deliver(channel: Channel, events: list[FromServer]) -> None:
+    """What goes wrong with one session is not to hurt the others."""
+    try:
+        channel.deliver(events)
+    except Exception as error:
+        log_failure(log, "deliver_failed", error)

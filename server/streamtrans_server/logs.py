@@ -68,3 +68,8 @@ def configure(log_format: str, level: str) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+
+
+def log_failure(log: logging.Logger, what: str, error: BaseException) -> None:
+    """The place and the type of an error; its message may hold a user's words and stays unsaid."""
+    say(log, logging.ERROR, what, error=type(error).__name__, where="\n" + where(error))

@@ -54,9 +54,13 @@ def run(load: Load, config: ServerConfig) -> None:
     """
     configure(config.log_format, config.log_level)
     metrics = Metrics()
-    app = App(hosted(load, config, metrics), config, metrics)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve_until_signal(app))
+    host = hosted(load, config, metrics)
+    try:
+        app = App(host, config, metrics)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve_until_signal(app))
+    finally:
+        host.kill()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

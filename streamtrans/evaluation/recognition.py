@@ -6,6 +6,7 @@ count for more, and they may be over 1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,10 @@ from streamtrans.audio.features import HOP, LogMel
 from streamtrans.audio.pcm import Samples
 from streamtrans.models.decoding import decoding
 from streamtrans.models.recognizer import Recognizer
+from streamtrans.text.normalize import HAN
 from streamtrans.text.vocabulary import Vocabulary
+
+_BETWEEN_HAN = re.compile(rf"(?<=[{HAN}]) (?=[{HAN}])")
 
 
 def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
@@ -25,7 +29,7 @@ def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> flo
 
 
 def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
-    """As `word_error_rate` over characters, spaces between words among them."""
+    """As `word_error_rate` over characters, spaces between words among them, but none between Chinese characters."""
     return _rate([_spaced(r) for r in references], [_spaced(h) for h in hypotheses])
 
 
@@ -48,7 +52,7 @@ def recognize(recognizer: Recognizer, vocabulary: Vocabulary, samples: Samples) 
 
 
 def _spaced(text: str) -> list[str]:
-    return list(" ".join(text.split()))
+    return list(_BETWEEN_HAN.sub("", " ".join(text.split())))
 
 
 def _rate(references: list[list[str]], hypotheses: list[list[str]]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 
@@ -33,6 +34,12 @@ def find(name: str) -> Path:
     raise UnknownModel(
         f"no model {name!r}: embedded are {', '.join(names())}, or give the folder of a checkpoint"
     )
+
+
+def languages(name: str) -> tuple[str, str]:
+    """Source and target of a text model. Raises UnknownModel."""
+    config = json.loads((find(name) / "config.json").read_text(encoding="utf-8"))
+    return config["source"], config["target"]
 
 
 def find_recognizer(name: str, language: str, model: Path | None = None) -> Path | None:

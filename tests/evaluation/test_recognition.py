@@ -24,6 +24,7 @@ from streamtrans.messages import Audio, End, Source
         (["a b c d"], ["b c d e"], 2 / 4, 4 / 7),  # a deleted, e inserted, with a space each
         (["yes", "it is so now"], ["no no", "it is so now"], 2 / 5, 5 / 15),
         (["yes"], ["no no no"], 3, 8 / 3),
+        (["今 天 很 好"], ["今 天 好 吗"], 2 / 4, 2 / 4),  # a character is a word
     ],
 )
 def test_rates(

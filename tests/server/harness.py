@@ -22,7 +22,7 @@ from streamtrans_server.metrics import Metrics
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-LIMIT = 20.0  # s for a whole test
+LIMIT = 40.0  # s for a whole test
 START: dict[str, Any] = {"type": "start", "version": 1, "source": "en", "target": "fr"}
 SENTENCE = "the cat sat on the mat. "
 

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import fakes
 import pytest
@@ -32,7 +34,7 @@ from harness import (
     started,
     until,
 )
-from streamtrans_server import App, ServerConfig, hosted
+from streamtrans_server import App, ServerConfig, WarmUpFailed, hosted
 from streamtrans_server.engine_process import portable
 from streamtrans_server.engine_worker import WorkerLost
 from streamtrans_server.metrics import Metrics
@@ -75,7 +77,9 @@ async def test_sessions_are_shared_and_say_what_they_say_elsewhere() -> None:
         _, _, page = await get(server.url, "/metrics")
         assert f"streamtrans_committed_words_total {7.0 * 6}" in page
         assert "streamtrans_first_word_delay_seconds_count 6.0" in page
-        assert "streamtrans_queue 0.0" in page
+        while "streamtrans_queue 0.0" not in page:
+            await asyncio.sleep(0.05)
+            _, _, page = await get(server.url, "/metrics")
     await asyncio.to_thread(lambda: [child.join(5) for child in processes()])
     assert not processes()
 
@@ -115,11 +119,34 @@ async def test_a_flood_is_held_back_and_loses_nothing() -> None:
 
 
 @in_loop
+async def test_silence_that_comes_too_fast_is_held_back_and_heard() -> None:
+    """There are no events, so how far the session is comes by itself."""
+    async with (
+        two(max_backlog_seconds=4.0) as server,
+        connect(server.url, compression=None) as peer,
+    ):
+        await send(peer, {**START, "kind": "audio", "rate": 16_000})
+        assert json.loads(await peer.recv())["type"] == "ready"
+        for _ in range(120):
+            await peer.send(bytes(32_000))
+        assert await finish(peer) == []
+        (session,) = server.app.sessions.values() or (None,)
+        assert session is None or session.unheard_ms == 0
+        _, _, page = await get(server.url, "/metrics")
+        assert "streamtrans_audio_seconds_total 120.0" in page
+
+
+@in_loop
 async def test_a_failing_batch_hurts_its_session_only() -> None:
-    async with two() as server, started(server.url) as good, started(server.url) as bad:
-        await send(bad, {"type": "text", "text": f"one {BOOM} two "})
-        assert (await rest(bad))[-1]["code"] == "internal"
-        assert await said(good, SENTENCE) == SENTENCE.upper().split()
+    """Not even one of the same worker."""
+    async with two() as server, started(server.url) as bad, started(server.url) as other:
+        async with started(server.url) as good:
+            workers = server.app._host._workers  # type: ignore[attr-defined]
+            assert [worker.sessions for worker in workers] == [2, 1]
+            await send(bad, {"type": "text", "text": f"one {BOOM} two "})
+            assert (await rest(bad))[-1]["code"] == "internal"
+            assert await said(good, SENTENCE) == SENTENCE.upper().split()
+            assert await said(other, SENTENCE) == SENTENCE.upper().split()
         assert (await get(server.url, "/readyz"))[0] == 200
 
 
@@ -137,6 +164,36 @@ async def test_when_one_worker_fails_the_sessions_of_the_other_go_on(how: str) -
         with pytest.raises(InvalidStatus, match="503"):
             await connect(server.url)
         assert await said(good, SENTENCE) == SENTENCE.upper().split()
+
+
+@pytest.mark.parametrize("end", ["raises", "exits"])
+@in_loop
+async def test_a_worker_that_does_not_warm_up_ends_the_start(end: str) -> None:
+    config, metrics = ServerConfig(port=0, workers=2), Metrics()
+    host = await asyncio.to_thread(hosted, partial(cold, end), config, metrics)
+    with pytest.raises((WarmUpFailed, WorkerLost, RuntimeError), match="cold|exit 4"):
+        async with App(host, config, metrics).serving():
+            pass
+    assert not processes()
+
+
+def cold(end: str) -> FakeEngine:
+    engine = FakeEngine()
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        if end == "exits":
+            os._exit(4)
+        raise RuntimeError("cold")
+
+    engine.open = fail  # type: ignore[method-assign]
+    return engine
+
+
+def test_a_server_that_cannot_listen_ends_with_its_workers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, str(SCRIPT), "0", str(taken.getsockname()[1]), "workers"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1 and "OSError" in ended.stderr
 
 
 @in_loop
@@ -198,9 +255,17 @@ def test_workers_end_with_their_server(end: signal.Signals) -> None:
         else:
             server.send_signal(end)
     deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+    while any(map(lives, workers)):
         assert time.monotonic() < deadline, "a worker outlived its server"
         time.sleep(0.02)
+
+
+def lives(number: str) -> bool:
+    """A process that nobody waits for stays as a zombie."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
 
 
 @in_loop
