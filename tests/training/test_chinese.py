@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import streamtrans
+from streamtrans import pretrained
 from streamtrans.engine import Engine
 from streamtrans.evaluation.report import evaluate
 from streamtrans.messages import Event, Segment, Source, Target
@@ -91,6 +93,7 @@ def small_speech() -> SpeechRecipe:
         steps=6,
         checkpoint_every=2,
         seconds=6,
+        encoder="",  # too large for a small model
         curriculum=Curriculum(2, 6, 2),
         model=recipe.model | SPOKEN,
     )
@@ -187,6 +190,16 @@ def test_the_speech_recipe_trains_resumes_and_loads(data: Path, tmp_path: Path) 
     assert len(heard) > 3 and all(len(event.text) == 1 for event in heard)
     times = [(event.begin, event.end) for event in heard]
     assert times == sorted(times) and times[-1][1] <= 1000 * sound.seconds + 500
+
+
+def test_the_speech_recipe_begins_with_an_encoder_of_its_own_shape() -> None:
+    recipe = load_recipe("zh-en-speech")
+    assert isinstance(recipe, SpeechRecipe)
+    theirs = json.loads((pretrained.find(recipe.encoder) / "config.json").read_text())
+    other = {"name", "language", "dropout"}
+    assert {n: theirs[n] for n in recipe.model if n not in other} == {
+        n: value for n, value in recipe.model.items() if n not in other
+    }
 
 
 def test_chinese_is_spoken_whole_and_only_what_is_read_aright(tmp_path: Path) -> None:

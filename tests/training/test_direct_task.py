@@ -291,12 +291,14 @@ def test_a_recogniser_of_another_language_is_refused(runs: Path) -> None:
 def test_the_shipped_recipe_is_one() -> None:
     recipe = load_recipe("en-fr-direct")
     assert isinstance(recipe, DirectRecipe) and recipe.start == "en-fr"
-    heard = load_recipe(recipe.recognizer)
-    text = json.loads((pretrained.find(recipe.start) / "config.json").read_text())
-    values = {**text, **recipe.model, "states": heard.model["dim"]}
+    heard, text = (
+        json.loads((pretrained.find(name) / "config.json").read_text())
+        for name in (recipe.recognizer, recipe.start)
+    )
+    values = {**text, **recipe.model, "states": heard["dim"]}
     config = build(ModelConfig, values, recipe.name)
     assert config.direct and config.name == "en-fr-direct" and config.source == "en"
-    assert heard.model["language"] == "en" and recipe.steps > recipe.optimizer.warmup
+    assert heard["language"] == "en" and recipe.steps > recipe.optimizer.warmup
     with pytest.raises(ConfigError, match="systems are of text"):
         load_recipe("en-fr-direct/wait-k")
 
