@@ -1,7 +1,7 @@
 """Several engines in processes of their own, so that sessions share more than one core.
 
-This file knows which worker has which session: a new one goes where there are fewest. It does not know what a worker is
-beyond `EngineHost`.
+This file knows which worker has which session: a new one goes where there are fewest. It does not know how a worker
+runs its engine.
 """
 
 from __future__ import annotations

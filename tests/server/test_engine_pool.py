@@ -11,8 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -23,7 +21,6 @@ from fake_engine import BOOM, CRASH, FakeEngine
 from harness import (
     SENTENCE,
     START,
-    Served,
     finish,
     get,
     in_loop,
@@ -46,10 +43,7 @@ from streamtrans.messages import Audio, End, Target
 SCRIPT = Path(__file__).with_name("serve_fake.py")
 
 
-@asynccontextmanager
-async def two(**options: object) -> AsyncIterator[Served]:
-    async with served(workers=2, **options) as server:
-        yield server
+two = partial(served, workers=2)
 
 
 def processes() -> list[multiprocessing.process.BaseProcess]:
