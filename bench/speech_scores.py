@@ -7,6 +7,10 @@ The sets of `bench.speech_set` against their references, and recordings of peopl
 model's own translation of what was said: WER and CER once a set, BLEU, latency in ms of audio without and with the time
 of computing, RTF. RESULTS gets journal.jsonl, speech.md and speech.json; a run that was stopped goes on where it was.
 
+    python -m bench.speech_scores --data FOLDER --sets SETS --model DIRECT --references en-fr
+
+A direct model of speech (`streamtrans train en-fr-direct`) against the same references as the text model en-fr.
+
     python -m bench.speech_scores --data FOLDER --sets DEV_SETS --recognizer FOLDER --quick
 
 Recognition alone, WER and CER of dev sets (`bench.speech_set --dev`) and of dev recordings, for choosing a checkpoint.
@@ -141,10 +145,12 @@ def full(args: argparse.Namespace) -> None:
     """Every set under every policy."""
     torch.set_num_threads(args.threads)
     engine = load_engine(args.model, "auto", "auto", 64, 64, recognizer=args.recognizer)
-    text = TextModel(*checkpoint.load(pretrained.find(args.model), *find_device("auto", "auto")))
+    text = text_model(args.references or args.model)
     journal = Journal(args.out / "journal.jsonl")
     device = find_device("auto", "auto")[0]
     weights = digests(args.model, args.recognizer, engine.model.source)
+    if args.references:
+        weights += digests(args.references, "none", engine.model.source)
     records: list[Record] = []
     ceilings: list[str] = []
     for speech in sets(args, engine.model.source):
@@ -169,6 +175,14 @@ def full(args: argparse.Namespace) -> None:
     (args.out / "speech.md").write_text(page, encoding="utf-8")
     (args.out / "speech.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     print(f"\n{page}\njournal.jsonl, speech.md, speech.json in {args.out}")
+
+
+def text_model(name: str) -> TextModel:
+    """What makes references and ceilings: of written words, so no direct one."""
+    model, vocabulary = checkpoint.load(pretrained.find(name), *find_device("auto", "auto"))
+    if model.config.direct:
+        raise SystemExit(f"{name} READs no written words: name a text model with --references")
+    return TextModel(model, vocabulary)
 
 
 def ceiling(speech: SpeechSet, record: Record) -> str:
@@ -207,6 +221,11 @@ def main() -> None:
     parser.add_argument("--sets", type=Path, help="folder that bench.speech_set wrote")
     parser.add_argument("--model", default="en-fr")
     parser.add_argument("--recognizer", default="auto", help="auto, or folder of a checkpoint")
+    parser.add_argument(
+        "--references",
+        metavar="MODEL",
+        help="text model that translates what was said where nobody has, --model unless that is a direct one",
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/speech-scores"))
     parser.add_argument("--only", default="", help="sets whose name holds this")
     parser.add_argument("--limit", type=int, default=200, help="recordings of a set at most")

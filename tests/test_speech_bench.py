@@ -211,6 +211,22 @@ def test_the_table_of_a_model_card_and_its_journal(
     assert (tmp_path / "journal.jsonl").read_bytes() == journal
 
 
+def test_a_direct_model_stands_beside_a_text_model_with_the_same_references(
+    models: list[str], data: Path, sets: Path, tmp_path: Path
+) -> None:
+    direct, folder = fakes.direct_model(), tmp_path / "direct"
+    written = (folder, direct.config, fakes.vocabulary(), direct.state_dict())
+    checkpoint.save(*written, recognizer=Path(models[3]))
+    arguments = ["--data", data, "--sets", sets, "--out", tmp_path, "--policies", "wait-3"]
+    arguments += ["--timed", 1, "--threads", 1, "--limit", 1, "--only", "AN4", "--model"]
+    with pytest.raises(SystemExit, match="--references"):
+        call(speech_scores, *arguments, folder)
+    call(speech_scores, *arguments, folder, "--references", models[1])
+    call(speech_scores, *arguments, *models[1:])
+    lines = (tmp_path / "journal.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["reference"] for line in lines] == [OWN] * 2, "a line for each model"
+
+
 def test_recognition_alone_takes_dev_sets_only(
     models: list[str], data: Path, sets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
