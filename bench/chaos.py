@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 
 import soundfile
 from streamtrans_clients import SessionFailed
-from streamtrans_clients.connection import Session, connect
+from streamtrans_clients.connection import connect
 from streamtrans_clients.patience import RETRIED
+from streamtrans_clients.session import Session
 
 from bench import texts
 from bench.cuts import Line

@@ -16,10 +16,12 @@ import torch
 
 from streamtrans import pretrained
 from streamtrans.evaluation import testsets
+from streamtrans.evaluation.markdown import head, row
 from streamtrans.evaluation.report import evaluate
 from streamtrans.evaluation.testsets import Bitext
 from streamtrans.translator import load_engine
 
+COLUMNS = ("test set", "policy", "BLEU", "chrF", "AL", "LAAL", "DAL", "AP", "s")
 POLICIES = ("wait-1", "wait-3", "wait-5", "wait-7", "full")
 
 
@@ -50,20 +52,16 @@ def main() -> None:
     torch.set_num_threads(2)
     engine = load_engine(args.model, "auto", "auto", max_sessions=512, max_batch=256)
     rows = []
-    print(
-        "| test set | policy | BLEU | chrF | AL | LAAL | DAL | AP | s |\n|---|---|---|---|---|---|---|---|---|"
-    )
+    print(head(COLUMNS))
     for test in test_sets(args.data, engine.model.source):
         if args.only not in test.name:
             continue
         test = test.by_length()
         for policy in args.policies:
             r, _ = evaluate(engine, test.sources, test.references, policy)
-            print(
-                f"| {test.name} | {policy} | {r.bleu:.2f} | {r.chrf:.1f} | {r.al:.2f} | {r.laal:.2f} | {r.dal:.2f}"
-                f" | {r.ap:.2f} | {r.seconds:.0f} |",
-                flush=True,
-            )
+            scores = f"{r.bleu:.2f}", f"{r.chrf:.1f}"
+            lags = (f"{lag:.2f}" for lag in (r.al, r.laal, r.dal, r.ap))
+            print(row((test.name, policy, *scores, *lags, f"{r.seconds:.0f}")), flush=True)
             rows.append({"test": test.name, **asdict(r)})
     if not rows:
         parser.error(f"no test set is called {args.only!r}")

@@ -38,6 +38,7 @@ from streamtrans.engine import Engine
 from streamtrans.evaluation import manifest, speech_table
 from streamtrans.evaluation.journal import Journal, Record
 from streamtrans.evaluation.manifest import Recording, SpeechSet
+from streamtrans.evaluation.markdown import head, row
 from streamtrans.evaluation.own_reference import TextModel
 from streamtrans.evaluation.recognition import (
     character_error_rate,
@@ -53,10 +54,10 @@ from streamtrans.translator import find_device, load_engine
 POLICIES = ("wait-1", "wait-3", "wait-5", "wait-7", "full")
 SPOKEN = ("tatoeba-clean", "tatoeba-noisy", "europarl-clean", "europarl-noisy", "long")
 RECORDED = ("tatoeba-awb", "europarl-awb")
-CEILING = """The text model on the true transcripts, full sentences, beam 4, against the same references:
+CEILING = f"""The text model on the true transcripts, full sentences, beam 4, against the same references:
 
-| test set | BLEU | chrF |
-|---|---|---|"""
+{head(("test set", "BLEU", "chrF"))}"""
+QUICK = ("dev set", "utterances", "WER (%)", "CER (%)", "RTF")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def quick(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     recognizer, vocabulary = checkpoint.load_recognizer(Path(args.recognizer))
     language = recognizer.config.language
-    print("| dev set | utterances | WER (%) | CER (%) | RTF |\n|---|---|---|---|---|")
+    print(head(QUICK))
     for speech in sets(args, language):
         said = [recording.transcript for recording in speech.recordings]
         sounds = [samples(recording) for recording in speech.recordings]
@@ -131,8 +132,8 @@ def quick(args: argparse.Namespace) -> None:
         heard = [transcript(recognize(recognizer, vocabulary, x), language) for x in sounds]
         rtf = (time.perf_counter() - began) / sum(len(x) / RATE for x in sounds)
         wer, cer = word_error_rate(said, heard), character_error_rate(said, heard)
-        name, count = speech.name, len(said)
-        print(f"| {name} | {count} | {100 * wer:.1f} | {100 * cer:.1f} | {rtf:.3f} |", flush=True)
+        figures = f"{100 * wer:.1f}", f"{100 * cer:.1f}", f"{rtf:.3f}"
+        print(row((speech.name, str(len(said)), *figures)), flush=True)
 
 
 def samples(recording: Recording) -> Samples:
@@ -187,8 +188,8 @@ def text_model(name: str) -> TextModel:
 
 def ceiling(speech: SpeechSet, record: Record) -> str:
     """A row: what the text model makes of the set if nothing is misheard and nothing is in haste."""
-    count = len(speech.sentences)
-    return f"| {speech.name} ({count}) | {record['bleu']:.2f} | {record['chrf']:.1f} |\n"
+    name = f"{speech.name} ({len(speech.sentences)})"
+    return row((name, f"{record['bleu']:.2f}", f"{record['chrf']:.1f}")) + "\n"
 
 
 def measured(engine: Engine, speech: SpeechSet, policy: str, args: argparse.Namespace) -> Record:

@@ -15,6 +15,7 @@ from streamtrans.options import (
     HERE,
     MODEL,
     PACE,
+    PAUSE,
     POLICY,
     RECOGNIZER,
     SERVED_POLICY,
@@ -65,6 +66,7 @@ def audio(
     fast: Annotated[bool, typer.Option(help="As fast as the server hears.")] = False,
     srt: Annotated[Path | None, typer.Option(help="Write subtitles here, as SubRip.")] = None,
     vtt: Annotated[Path | None, typer.Option(help="The same as WebVTT.")] = None,
+    pause: PAUSE = None,
     token: TOKEN = None,
 ) -> None:
     """Stream a recording through a server in real time; show what it hears and the translation with its lag."""
@@ -76,7 +78,7 @@ def audio(
 
     from streamtrans.live import Captions, show_recording
 
-    opening = partial(connect, url, source, target, policy, token=token)
+    opening = partial(connect, url, source, target, policy, token=token, pause=pause)
     captions: Captions = {".srt": srt, ".vtt": vtt}
     asyncio.run(show_recording(Recording(file), opening, fast, captions))
 
@@ -94,6 +96,7 @@ def mic(
     save: Annotated[
         list[Path] | None, typer.Option(help="Subtitles, .srt or .vtt; more than once.")
     ] = None,
+    pause: PAUSE = None,
     patience: Annotated[float, typer.Option(help="Seconds to try to come back.", min=0)] = 600.0,
     token: TOKEN = None,
     show_devices: Annotated[bool, typer.Option("--list", help="List the devices.")] = False,
@@ -117,6 +120,7 @@ def mic(
         policy,
         kind="audio",
         rate=rate,
+        pause=pause,
         token=token,
         patience=patience,
     )

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 from streamtrans_clients.captions import CaptionFile, Form
-from streamtrans_clients.connection import Session
 from streamtrans_clients.display import Display
 from streamtrans_clients.file import Timed, stream, stream_sound
 from streamtrans_clients.recording import Recording
+from streamtrans_clients.session import Session
 from streamtrans_clients.summary import summarise
 
 from streamtrans.evaluation.latency import Delays, corpus_latency

@@ -39,6 +39,7 @@ class Start(Message, frozen=True):
     lag_policy: the policy to change to while the session lags.
     rate: samples a second of audio, which comes as binary messages of 16 bit little-endian PCM, one channel.
     drafts: send `Draft`, too, as far as the server makes them.
+    pause: ms of silence that end a segment of speech, None: as many as the server likes.
     """
 
     version: int
@@ -51,6 +52,7 @@ class Start(Message, frozen=True):
     lag_policy: str | None = None
     rate: int | None = None
     drafts: bool = False
+    pause: int | None = None
 
 
 class Text(Message, frozen=True):

@@ -27,6 +27,10 @@ SERVED_POLICY = Annotated[str | None, typer.Option(help="Default: the server's."
 SOURCE = Annotated[str, typer.Option(help="Source language.")]
 TARGET = Annotated[str, typer.Option(help="Target language.")]
 PACE = Annotated[float, typer.Option(help="Words a second.", min=0.01)]
+PAUSE = Annotated[
+    int | None,
+    typer.Option(help="ms of silence that end a segment, 200 to 5000; default: the server's 600."),
+]
 TOKEN = Annotated[
     str | None, typer.Option(envvar="STREAMTRANS_TOKEN", help="API token of the server.")
 ]

@@ -143,9 +143,13 @@ class Translator:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def open(self, policy: str | None = None, rate: int | None = None) -> LiveSession:
-        """A new stream. rate: samples a second of one of audio. Raises PolicyError, EngineFull, SessionError."""
-        return LiveSession(self.engine, self.engine.open(policy, rate=rate))
+    def open(
+        self, policy: str | None = None, rate: int | None = None, pause: int | None = None
+    ) -> LiveSession:
+        """A new stream. rate: samples a second of one of audio; pause: ms of silence that end a segment of it. Raises
+        PolicyError, EngineFull, SessionError.
+        """
+        return LiveSession(self.engine, self.engine.open(policy, rate=rate, pause=pause))
 
 
 def load(

@@ -195,10 +195,11 @@ def test_what_is_shown_is_what_the_engine_hears(toy: Path, ear: Path) -> None:
     """Ogg Opus through the real engine with a recogniser that hears at random: the same as in this process."""
     options = ("--model", str(toy), "--recognizer", str(ear), "--max-sessions", "2")
     with serving(*options, "--device", "cpu") as address:
-        result = run("audio", SPOKEN, "--fast", "--url", address, "--policy", "wait-2")
+        asked = "--policy", "wait-2", "--pause", "2000"
+        result = run("audio", SPOKEN, "--fast", "--url", address, *asked)
     assert result.exit_code == 0, result.stderr
     translator = load(str(toy), "cpu", max_sessions=1, recognizer=str(ear))
-    with translator.open("wait-2", rate=16_000) as session:
+    with translator.open("wait-2", rate=16_000, pause=2000) as session:
         events = session.feed_audio(b"".join(Recording(SPOKEN).pieces())) + session.end()
     for language, side in (("en", Source), ("fr", Target)):
         words = [event.text for event in events if isinstance(event, side)]
@@ -215,6 +216,7 @@ def test_audio_says_what_is_wrong(url: str, hearing_url: str, tmp_path: Path) ->
     assert not srt.exists()
     there = "--url", hearing_url
     refused(run("audio", file, *there, "--policy", "soon"), "bad_policy")
+    refused(run("audio", file, *there, "--pause", "100"), "bad_pause", "200 to 5000")
     refused(run("audio", file, *there, "--target", "xx"), "unsupported_language")
     refused(run("audio", tmp_path / "none.wav", *there), "none.wav")
     refused(run("audio", Path(__file__), *there), "cannot be heard")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 from streamtrans.messages import Draft, Segment, Source, Target
-from streamtrans_clients.connection import Session
 from streamtrans_clients.errors import SessionFailed
+from streamtrans_clients.session import Session
 from streamtrans_clients.sound_clock import SoundClock
 from streamtrans_clients.word_clock import WordClock
 

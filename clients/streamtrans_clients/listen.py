@@ -15,10 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from streamtrans_clients.captions import CaptionFile
-from streamtrans_clients.connection import Line, Session
 from streamtrans_clients.errors import SessionFailed
 from streamtrans_clients.live_captions import LiveCaptions
 from streamtrans_clients.microphone import Microphone, level
+from streamtrans_clients.session import Line, Session
 from streamtrans_clients.spool import Spool
 
 Opening = Callable[..., AbstractAsyncContextManager[Session]]  # takes `on_line` and `drafts`

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from streamtrans.messages import Event, Ready
-from streamtrans_clients.connection import Session, connect
+from streamtrans_clients.connection import connect
+from streamtrans_clients.session import Session
 
 T = TypeVar("T")
 

@@ -29,6 +29,7 @@ class Open:
     lag_policy: str | None = None
     rate: int | None = None
     drafts: bool = False
+    pause: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

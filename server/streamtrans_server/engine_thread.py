@@ -196,7 +196,7 @@ class EngineThread:
         if isinstance(command, Open):
             if command.lag_policy is not None:
                 runnable(command.lag_policy, self._engine.model.decides)
-            session = self._engine.open(command.policy, command.prefix, command.rate)
+            session = self._engine.open(command.policy, command.prefix, command.rate, command.pause)
             channel.session = session
             if command.rate is not None:
                 self._hearing[id(session)] = channel

@@ -18,6 +18,7 @@ CLOSE_CODES: dict[str, CloseCode] = {
     "bad_text": CloseCode.POLICY_VIOLATION,
     "bad_kind": CloseCode.UNSUPPORTED_DATA,
     "bad_rate": CloseCode.POLICY_VIOLATION,
+    "bad_pause": CloseCode.POLICY_VIOLATION,
     "unsupported_version": CloseCode.POLICY_VIOLATION,
     "unsupported_language": CloseCode.POLICY_VIOLATION,
     "unsupported_kind": CloseCode.POLICY_VIOLATION,

@@ -1,7 +1,7 @@
-"""One session of the native protocol: what a client may say and when, and what outlives its connection.
+"""One session of the native protocol, which outlives its connection.
 
-This file knows the order of messages, their limits, both clocks and the events a returning client has missed. It does
-not know sockets (a connection is where events go) nor the engine (it posts to what runs one).
+This file knows what waits for the engine and the events a returning client has missed. What a client may say is in
+intake.py. It does not know sockets (a connection is where events go) nor the engine (it posts to what runs one).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -22,30 +21,25 @@ from streamtrans.messages import (
     Command,
     Done,
     Draft,
-    End,
     Error,
-    Flush,
     FromClient,
     FromServer,
-    Mark,
     Ready,
     Source,
     Start,
     Target,
-    Text,
 )
 from streamtrans_server.admission import Lease
 from streamtrans_server.channel import Channel
 from streamtrans_server.config import ServerConfig
 from streamtrans_server.engine_host import Close, EngineHost, Open, Pause
 from streamtrans_server.failure import Failure
+from streamtrans_server.intake import Intake
 from streamtrans_server.kept_events import KeptEvents
 from streamtrans_server.logs import say
 from streamtrans_server.offer import Offer
 
 log = logging.getLogger("streamtrans.server.session")
-
-CHARACTERS = 8  # of one unit of work, at least: a text may hold words that no white space parts
 
 
 class Outlet(Protocol):
@@ -97,10 +91,7 @@ class LiveSession:
         self._channel = Channel(self._deliver, start.rate, self._drafts)
         self._events = KeptEvents(config.max_kept_events)
         self._expiry: asyncio.TimerHandle | None = None
-        self._received = 0  # messages after start
-        self._at = 0.0  # ms, source clock of the last Text
-        self._ended = False
-        self._unflushed = False  # source came after the last flush
+        self._intake = Intake(start.rate is not None, config, self.clock)
         self._over = False
         self._ready = Ready(
             PROTOCOL_VERSION,
@@ -122,7 +113,13 @@ class LiveSession:
         self._host.post(
             self._channel,
             Open(
-                start.policy, self._ready, start.prefix, start.lag_policy, start.rate, self._drafts
+                start.policy,
+                self._ready,
+                start.prefix,
+                start.lag_policy,
+                start.rate,
+                self._drafts,
+                start.pause,
             ),
         )
 
@@ -150,67 +147,17 @@ class LiveSession:
 
     def take(self, message: FromClient | Audio) -> None:
         """Raises Failure for what may not come now."""
-        if type(message) is Text and not self._ended:
-            self._text(message)
-        elif isinstance(message, Ack):
+        if isinstance(message, Ack):
             if not self._events.last >= message.seq >= 0:
                 raise Failure("bad_message", f"there is no event {message.seq} to acknowledge")
             self._events.forget(message.seq)
-        elif isinstance(message, Start):
-            raise Failure("bad_order", "start may come only once")
-        elif self._ended:
-            raise Failure("bad_order", "nothing may follow end")
-        elif isinstance(message, Audio):
-            self._audio(message)
-        else:
-            self._control(message)
-
-    def _audio(self, message: Audio) -> None:
-        size, limit = len(message.data), self._config.max_audio_bytes
-        if self._channel.rate is None:
-            raise Failure("bad_kind", "this session takes text, not audio")
-        if size > limit:
-            raise Failure("too_large", f"one frame of audio holds at most {limit} bytes")
-        self._unflushed |= size > 0
-        self._channel.posted_bytes += size
-        self._post(message, 1)
-
-    def _text(self, message: Text) -> None:
-        if self._channel.rate is not None:
-            raise Failure("bad_kind", "this session takes audio, not text")
-        text, at = message.text, message.at
-        limit = self._config.max_text_bytes
-        if len(text) * 4 > limit and len(text.encode()) > limit:
-            raise Failure("bad_text", f"one text message holds at most {limit} bytes")
-        if at is None:
-            at = max(self._at, self.clock())
-            message = Text(text, at)
-        elif not (math.isfinite(at) and at >= self._at):
-            raise Failure("bad_clock", f"at = {at}: must be finite and at least {self._at}")
-        self._at = at
-        words = len(text.split())
-        if words:
-            self._unflushed = True
-        # without white space, too, a text is work: an engine cuts what is too long for a word
-        self._post(message, max(words, len(text) // CHARACTERS, 1))
-
-    def _control(self, message: Command) -> None:
-        if isinstance(message, Flush):
-            if not self._unflushed:
-                self._received += 1
-                return  # a flood of these would leave no trace in the events and so have no bound
-            self._unflushed = False
-        elif isinstance(message, Mark):
-            limit = self._config.max_mark_bytes
-            if len(message.id.encode()) > limit:
-                raise Failure("bad_message", f"a mark's id holds at most {limit} bytes")
-        elif isinstance(message, End):
-            self._ended = True
-        self._post(message, 1)
+        elif work := self._intake.take(message):
+            self._post(*work)
 
     def _post(self, command: Command, weight: int) -> None:
-        self._received += 1
         channel = self._channel
+        if isinstance(command, Audio):
+            channel.posted_bytes += len(command.data)
         channel.posted += weight
         self._host.post(channel, command, weight)
         if self._fuller_than(1.0) and self._outlet is not None:
@@ -302,7 +249,7 @@ class LiveSession:
         self._let_go()
         self._events.forget(after)
         ready = self._ready
-        outlet.send([_again(ready, self._received), *missed])
+        outlet.send([_again(ready, self._intake.received), *missed])
         self._conclude(outlet)
         say(log, logging.INFO, "session_resumed", session=self.name, missed=len(missed))
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 class AudioError(ValueError):
     """Sound that cannot be taken. `code` is stable, `text` says what to do.
 
-    Codes: bad_rate, bad_encoding, bad_samples (NaN, infinite, or far beyond full scale), half_sample (a stream that
-    ends within a sample).
+    Codes: bad_rate, bad_pause, bad_encoding, bad_samples (NaN, infinite, or far beyond full scale), half_sample (a
+    stream that ends within a sample).
     """
 
     def __init__(self, code: str, text: str) -> None:

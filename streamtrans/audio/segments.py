@@ -16,6 +16,8 @@ from enum import Enum
 
 from streamtrans.audio.errors import AudioError
 
+PAUSES = (200, 5000)  # ms, shortest and longest that may be asked for
+
 
 @dataclass(frozen=True)
 class Segmentation:
@@ -45,6 +47,16 @@ class Segmentation:
             raise ValueError(
                 f"pause {self.pause} must be from a frame to under maximum {self.maximum}"
             )
+
+    @classmethod
+    def asked(cls, pause: int | None) -> Segmentation:
+        """With a pause of so many ms, or the usual one. Raises AudioError bad_pause."""
+        if pause is None:
+            return cls()
+        least, most = PAUSES
+        if not least <= pause <= most:
+            raise AudioError("bad_pause", f"pause = {pause}: from {least} to {most} ms of silence")
+        return cls(pause=pause / 1000)
 
     def frames(self, seconds: float) -> int:
         """A time in frames, rounded up."""

@@ -84,14 +84,19 @@ class Engine:
     # --- sessions ---------------------------------------------------------------------------------
 
     def open(
-        self, policy: str | None = None, prefix: Sequence[str] = (), rate: int | None = None
+        self,
+        policy: str | None = None,
+        prefix: Sequence[str] = (),
+        rate: int | None = None,
+        pause: int | None = None,
     ) -> Session:
         """A new session. Raises EngineFull, PolicyError, and SessionError: a model that cannot stream (offline_model),
-        audio where there is no recogniser (no_speech) or at a rate that is not taken (bad_rate), text for a direct
-        model of speech (bad_kind).
+        audio where there is no recogniser (no_speech), at a rate or with a pause that is not taken (bad_rate,
+        bad_pause), text for a direct model of speech (bad_kind).
 
         prefix: words of the first segment that are committed already and that it has to write again first. rate:
-        samples a second of a session of audio, None for one of text.
+        samples a second of a session of audio, None for one of text. pause: ms of silence that end a segment of it,
+        None for the usual.
         """
         if self.model.offline:
             raise SessionError(
@@ -105,7 +110,7 @@ class Engine:
         chosen = runnable(policy or self.default_policy, self.model.decides)
         if not self._slots.free:
             raise EngineFull(f"all {self.max_sessions} slots are taken")
-        listener = None if rate is None else self._listener(self._slots.next, rate)
+        listener = self._listener(self._slots.next, rate, pause)
         slot = self._slots.acquire()
         language, decides = self.model.target, self.model.decides
         session = Session(
@@ -114,11 +119,15 @@ class Engine:
         self._sessions.add(session)
         return session
 
-    def _listener(self, row: int, rate: int) -> Listener:
+    def _listener(self, row: int, rate: int | None, pause: int | None) -> Listener | None:
+        if rate is None:
+            if pause is not None:
+                raise SessionError("bad_pause", "a session of text has no pauses")
+            return None
         if self._hearing is None:
             raise SessionError("no_speech", f"{self.model.name} has no recogniser; send text")
         try:
-            return self._hearing.listener(row, rate)
+            return self._hearing.listener(row, rate, pause)
         except AudioError as error:
             raise SessionError(error.code, error.text) from error
 

@@ -62,9 +62,9 @@ class Hearing:
         self._detected: DetectorState = self._detector.init_state(size)
         self._heard = HeardState(self._features.init_state(size), recognizer.init_state(size))
 
-    def listener(self, row: int, rate: int) -> Listener:
-        """Of a new session, on a clean row. Raises AudioError bad_rate."""
-        return Listener(row, rate, self.config, self._decoding.words, self._states)
+    def listener(self, row: int, rate: int, pause: int | None = None) -> Listener:
+        """Of a new session, on a clean row. Raises AudioError bad_rate, bad_pause."""
+        return Listener(row, rate, self.config, self._decoding.words, self._states, pause)
 
     def step(self, listeners: Sequence[Listener]) -> None:
         """Some frames of each that has any to score, then a chunk of each that has one due."""

@@ -25,7 +25,7 @@ from streamtrans.audio.features import HOP
 from streamtrans.audio.input import AudioInput
 from streamtrans.audio.pcm import Samples
 from streamtrans.audio.resample import RATE
-from streamtrans.audio.segments import Boundary, Edge, SpeechSegmenter
+from streamtrans.audio.segments import Boundary, Edge, Segmentation, SpeechSegmenter
 from streamtrans.audio.speech_detector import FRAME
 from streamtrans.messages import Audio, Command, End, Flush
 from streamtrans.models.ctc import HeardWord, Words
@@ -76,7 +76,7 @@ class Listener:
     """Owned by a session. `Hearing` asks for the next `frames` and the next `chunk` and says what it heard in them.
 
     rate: samples a second that come in. new_words: a search for each segment. states: dim of the states that go with
-    each word, 0: none. Raises AudioError bad_rate.
+    each word, 0: none. pause: ms of silence that end a segment, None: the usual. Raises AudioError bad_rate, bad_pause.
     """
 
     def __init__(
@@ -86,13 +86,14 @@ class Listener:
         config: RecognizerConfig,
         new_words: Callable[[], Words],
         states: int = 0,
+        pause: int | None = None,
     ) -> None:
         self.row, self.states = row, states
         self._config, self._new_words = config, new_words
         self._input, self._sound = AudioInput(rate=rate), SampleBuffer()
         self._commands: deque[tuple[int, Command]] = deque()  # and the sample each waits for
-        self._segmenter = SpeechSegmenter()
-        times = self._segmenter.segmentation
+        times = Segmentation.asked(pause)
+        self._segmenter = SpeechSegmenter(times)
         self._history = FRAME * (times.frames(times.minimum) + times.frames(times.edge))
         self._rewound = FRAME * times.frames(times.pause)  # samples, at most, when a segment ends
         self._scored = 0  # samples the detector has had, whole frames

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from streamtrans.evaluation.journal import Record, finite
+from streamtrans.evaluation.markdown import head, row
 
 STAGGER_S = 10.0
 LATE_S = 1.0
@@ -140,7 +141,7 @@ class LoadResults:
         self._folder, self._machine = folder, machine
         self._trials: list[Trial] = []
         self._largest: dict[str, int] = {}
-        self.head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
+        self.head = head(COLUMNS)
 
     def add(self, trial: Trial) -> str:
         """Its row of the table."""
@@ -182,7 +183,7 @@ class LoadResults:
 
 
 def _row(trial: Trial) -> str:
-    return "| " + " | ".join(column(trial) for column in COLUMNS.values()) + " |"
+    return row(column(trial) for column in COLUMNS.values())
 
 
 def _named(values: Record) -> str:

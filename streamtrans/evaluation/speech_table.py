@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from streamtrans.evaluation.journal import Record
+from streamtrans.evaluation.markdown import head, row
 from streamtrans.evaluation.own_reference import OWN
 
 COLUMNS: dict[str, Callable[[Record], str]] = {
@@ -28,7 +29,7 @@ ONCE = ("test set", "WER (%)", "CER (%)")  # the same under every policy
 
 def markdown(records: Sequence[Record]) -> str:
     """One row for each report as a dictionary; error rates stand in the first row of a set."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines = [head(COLUMNS)]
     last = None
     for record in records:
         cells = [
@@ -36,7 +37,7 @@ def markdown(records: Sequence[Record]) -> str:
             for name, text in COLUMNS.items()
         ]
         last = record["test"]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(row(cells))
     return "\n".join(lines) + "\n"
 
 

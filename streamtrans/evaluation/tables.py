@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from streamtrans.evaluation.journal import Record
+from streamtrans.evaluation.markdown import head, row
 
 FULL_SENTENCE = "full-sentence"
 COLUMNS: dict[str, Callable[[Record], str]] = {
@@ -58,9 +59,9 @@ def _policy(record: Record) -> str:
 
 def markdown(records: Sequence[Record]) -> str:
     """One row for each record of `with_kept`."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines = [head(COLUMNS)]
     for record in records:
-        lines.append("| " + " | ".join(text(record) for text in COLUMNS.values()) + " |")
+        lines.append(row(text(record) for text in COLUMNS.values()))
     return "\n".join(lines) + "\n"
 
 

@@ -20,9 +20,9 @@ from rich.console import Console
 from scripted_server import in_loop
 from scripted_site import Site
 from streamtrans_clients import SessionFailed, connect
-from streamtrans_clients.connection import Line
 from streamtrans_clients.listen import listen
 from streamtrans_clients.microphone import Microphone, MicrophoneError, level
+from streamtrans_clients.session import Line
 from streamtrans_clients.spool import Spool
 from virtual_microphone import RATE, VirtualMicrophone, virtual_microphone
 

@@ -263,6 +263,33 @@ def test_wrong_kinds_and_rates_are_named_and_change_nothing() -> None:
     assert error.value.code == "bad_order"
 
 
+def test_how_long_a_pause_is_can_be_asked_for() -> None:
+    """0.9 s of silence lie within the talk, 1.0 s behind it."""
+    engine = fakes.hearing_engine()
+    segments = {}
+    for pause in (None, 600, 800, 1000, 5000):
+        events = fakes.speak(
+            engine, engine.open("wait-2", rate=RATE, pause=pause), Audio(talk()), End()
+        )
+        segments[pause] = [e for e in events if isinstance(e, Segment)]
+    assert segments[None] == segments[600]
+    assert [len(found) for found in segments.values()] == [2, 2, 2, 1, 1]
+    for rate, pause in ((RATE, 199), (RATE, 5001), (RATE, -1), (None, 600)):
+        with pytest.raises(SessionError) as error:
+            engine.open(rate=rate, pause=pause)
+        assert error.value.code == "bad_pause"
+    assert fakes.speak(engine, engine.open("wait-2", rate=RATE), Audio(talk()), End()) == wholly()
+
+
+@pytest.mark.parametrize("pause", [250, 1100])
+def test_any_cutting_gives_the_same_events_whatever_a_pause_is(pause: int) -> None:
+    engine, sound = fakes.hearing_engine(), talk(2)
+    whole = fakes.speak(engine, engine.open("wait-2", rate=RATE, pause=pause), Audio(sound), End())
+    pieces = [Audio(sound[at : at + 3333]) for at in range(0, len(sound), 3333)]
+    session = engine.open("wait-2", rate=RATE, pause=pause)
+    assert fakes.speak(engine, session, *pieces, End()) == whole
+
+
 NO_SPEECH = {
     "digital zero": np.zeros(10 * RATE),
     "direct current": np.full(10 * RATE, 0.4),

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from fake_speech import STEP_MS, FakeEar, Heard
 
+from streamtrans.audio.errors import AudioError
+from streamtrans.audio.segments import Segmentation
 from streamtrans.engine import EngineFull, SessionError
 from streamtrans.messages import (
     Audio,
@@ -62,6 +64,7 @@ class FakeSession:
 
     def __init__(self, policy: str, prefix: Sequence[str] = (), rate: int | None = None) -> None:
         self.rate = rate
+        self.pause: int | None = None  # ms, as asked for; the ear goes by marks in its sound
         self.ear = FakeEar(rate) if rate else None
         self.sound = b""  # not yet a whole step
         self.ends: float | None = None  # ms, where the segment that is flushed ends
@@ -256,11 +259,22 @@ class FakeEngine:
         )
 
     def open(
-        self, policy: str | None = None, prefix: Sequence[str] = (), rate: int | None = None
+        self,
+        policy: str | None = None,
+        prefix: Sequence[str] = (),
+        rate: int | None = None,
+        pause: int | None = None,
     ) -> FakeSession:
+        try:
+            if rate is None and pause is not None:
+                raise AudioError("bad_pause", "text")
+            Segmentation.asked(pause)
+        except AudioError as error:
+            raise SessionError(error.code, error.text) from error
         if len(self.sessions) >= self.max_sessions:
             raise EngineFull(f"all {self.max_sessions} sessions are taken")
         session = FakeSession(policy or self.default_policy, prefix, rate)
+        session.pause = pause
         self.sessions.append(session)
         return session
 

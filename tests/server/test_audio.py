@@ -188,7 +188,7 @@ async def test_every_frame_counts_and_the_return_goes_on_with_the_next() -> None
                     continue
                 (session,) = server.app.sessions.values()
                 due = min(received + 11, len(pieces))
-                await until(lambda due=due, s=session: s._received == due)  # type: ignore[misc]
+                await until(lambda due=due, s=session: s._intake.received == due)  # type: ignore[misc]
                 peer.transport.abort()
         assert complete(answers) == WORDS
 

@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from fake_engine import FakeEngine
 from fake_speech import speech
-from harness import in_loop, rest, served
+from harness import in_loop, rest, served, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -144,6 +145,19 @@ async def test_without_endpointing_nothing_is_speech_final() -> None:
         ("one two", True, False),
         ("three", True, False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "pause"), [({}, None), ({"endpointing": 700}, 700), ({"endpointing": 10}, 200)]
+)
+@in_loop
+async def test_endpointing_says_how_long_a_pause_is(asked: dict[str, int], pause: int) -> None:
+    engine = FakeEngine()
+    async with served(engine) as server, listening(server.url, **asked) as connection:
+        await say(connection, "one.")
+        await until(lambda: bool(engine.sessions))
+        assert engine.sessions[0].pause == pause
+        await heard(connection)
 
 
 @pytest.mark.parametrize(

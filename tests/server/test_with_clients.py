@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from fake_engine import FakeEngine
 from harness import SENTENCE, in_loop, served
 from streamtrans_clients import Refused, SessionFailed, connect, open_sync
 from streamtrans_clients.file import Timed, stream
@@ -30,6 +31,18 @@ async def test_a_text_as_fast_as_possible_through_small_bounds() -> None:
         items = [item async for item in stream(session, at_once(SENTENCE * 300))]
     target = [item.text for item in items if isinstance(item, Timed) and item.side == "target"]
     assert target == (SENTENCE * 300).upper().split()
+
+
+@in_loop
+async def test_how_long_a_pause_is_goes_with_the_session() -> None:
+    engine = FakeEngine()
+    async with served(engine) as server:
+        async with connect(server.url, kind="audio", rate=16_000, pause=900):
+            assert [session.pause for session in engine.sessions] == [900]
+        with pytest.raises(SessionFailed) as failed:
+            async with connect(server.url, kind="audio", rate=16_000, pause=90):
+                pass
+        assert failed.value.code == "bad_pause" and "200 to 5000 ms" in str(failed.value)
 
 
 @in_loop

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from fakes import sentences
 from safetensors.torch import load_file
+from stopping import assert_alike, stopped
 
 from streamtrans import pretrained
 from streamtrans.messages import Audio, Done, End, Source
@@ -30,7 +30,6 @@ from streamtrans.training.objective import FULL, NEVER_READ
 from streamtrans.training.recipe import DirectRecipe, Optimizer, Speech, load_recipe
 from streamtrans.training.speech_corpus import SpeechBatch
 from streamtrans.training.speech_sources import SpokenText
-from streamtrans.training.task import Share
 from streamtrans.training.trainer import Trainer
 from streamtrans.translator import load_engine
 
@@ -232,32 +231,12 @@ def test_what_was_trained_is_served(runs: Path, through: Trainer) -> None:
     assert isinstance(events[-1], Done) and len([e for e in events if isinstance(e, Source)]) > 2
 
 
-class Stopped(Exception):
-    """What stops a run half-way."""
-
-
-class Stops(Trainer):
-    """A run that is cut off a step after a checkpoint."""
-
-    def _train_on(self, shares: Iterator[Share]) -> tuple[float, Share]:
-        if self.step == 3:
-            raise Stopped
-        return super()._train_on(shares)
-
-
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(runs: Path, through: Trainer) -> None:
     folder = runs / "stopped"
-    with pytest.raises(Stopped):
-        Stops(RECIPE, runs, folder).run()
-    resumed = Trainer(RECIPE, runs, folder)
+    resumed = stopped(RECIPE, runs, folder)
     assert [p.name for p in resumed.checkpoints()] == ["step-2"]
     resumed.run(resume=True)
-    ours, theirs = (
-        load_file(t.folder / "step-6" / "model.safetensors") for t in (resumed, through)
-    )
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=1e-6)
+    assert_alike(*(t.folder / "step-6" for t in (resumed, through)))
 
 
 def test_a_sentence_is_translated_as_its_first_target(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +13,12 @@ import soundfile
 import torch
 from fakes import WORDS, sentences
 from safetensors.torch import load_file
+from stopping import assert_alike, stopped
 
 from streamtrans.models import checkpoint
 from streamtrans.models.config import ConfigError
 from streamtrans.training.augmentation import CLEAN, SpecAugment
 from streamtrans.training.recipe import Curriculum, Optimizer, Speech, SpeechRecipe
-from streamtrans.training.task import Share
 from streamtrans.training.trainer import Trainer
 
 RECIPE = SpeechRecipe(
@@ -134,33 +133,13 @@ def test_it_begins_with_the_ears_of_another_language(
         replace(other, start="elsewhere")
 
 
-class Stopped(Exception):
-    """What stops a run half-way."""
-
-
-class Stops(Trainer):
-    """A run that is cut off a step after a checkpoint."""
-
-    def _train_on(self, shares: Iterator[Share]) -> tuple[float, Share]:
-        if self.step == 3:
-            raise Stopped
-        return super()._train_on(shares)
-
-
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
     speech: Path, through: Trainer, tmp_path: Path
 ) -> None:
-    with pytest.raises(Stopped):
-        Stops(RECIPE, speech, tmp_path).run()
-    resumed = Trainer(RECIPE, speech, tmp_path)
+    resumed = stopped(RECIPE, speech, tmp_path)
     assert [p.name for p in resumed.checkpoints()] == ["step-2"]
     resumed.run(resume=True)
-    ours, theirs = (
-        load_file(t.folder / "step-6" / "model.safetensors") for t in (resumed, through)
-    )
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=1e-6)
+    assert_alike(*(t.folder / "step-6" for t in (resumed, through)))
 
 
 def test_every_weight_has_one_optimizer_and_tables_are_not_matrices(through: Trainer) -> None:

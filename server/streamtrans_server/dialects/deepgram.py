@@ -52,7 +52,7 @@ class Deepgram(Dialect):
     def __init__(self, asked: Asked) -> None:
         asked.needs_speech()
         self._wanted = Listening.of(asked)
-        self.start = asked.start(self._wanted.rate)
+        self.start = asked.start(self._wanted.rate, pause=self._wanted.pause)
         self._request = str(uuid.uuid4())
         self._model = asked.offer.model
         self._largest = asked.config.max_message_bytes

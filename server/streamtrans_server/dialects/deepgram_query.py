@@ -22,10 +22,12 @@ SWITCHES = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Listening:
-    """interim: words of the open result are shown. ends: a pause makes `speech_final`. voice: `SpeechStarted`,
-    utterances: `UtteranceEnd` are wanted."""
+    """pause: ms of silence that end what was said, if a number is asked for. interim: words of the open result are
+    shown. ends: a pause makes `speech_final`. voice: `SpeechStarted`, utterances: `UtteranceEnd` are wanted.
+    """
 
     rate: int
+    pause: int | None
     interim: bool
     ends: bool
     voice: bool
@@ -47,10 +49,12 @@ class Listening:
             raise refused("encoding: the audio has to be linear16")
         if query.pop("channels", "1") != "1":
             raise refused("channels: 1 is supported")
+        endpointing = _pause(query, "endpointing", 0)
         listening = cls(
+            pause=endpointing or None,
             rate=_rate(query, asked.offer.rates),
             interim=_switch(query, "interim_results", False),
-            ends=_pause(query, "endpointing", 0) is not None,
+            ends=endpointing is not None,
             voice=_switch(query, "vad_events", False),
             utterances=_pause(query, "utterance_end_ms", None) is not None,
         )

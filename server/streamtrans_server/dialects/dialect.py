@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from websockets.frames import Opcode
 
+from streamtrans.audio.segments import PAUSES
 from streamtrans.messages import PROTOCOL_VERSION, Audio, FromClient, FromServer, Start
 from streamtrans.policy import PolicyError, parse
 from streamtrans_server.admission import Refusal
@@ -33,8 +34,12 @@ class Asked:
     offer: Offer
     config: ServerConfig
 
-    def start(self, rate: int, source: str = "", target: str = "") -> Start:
-        """A session of audio; `policy` of the query, languages of the offer by default. Raises Refusal."""
+    def start(
+        self, rate: int, source: str = "", target: str = "", pause: int | None = None
+    ) -> Start:
+        """A session of audio; `policy` of the query, languages of the offer by default. pause: ms of silence that end
+        a segment, of what may be asked for the nearest. Raises Refusal.
+        """
         offer = self.offer
         self.needs_speech()
         policy = self.query.get("policy")
@@ -50,6 +55,7 @@ class Asked:
             kind="audio",
             policy=policy,
             rate=rate,
+            pause=None if pause is None else min(max(pause, PAUSES[0]), PAUSES[1]),
         )
 
     def needs_speech(self) -> None:

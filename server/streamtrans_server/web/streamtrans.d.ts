@@ -11,6 +11,8 @@ export interface Options {
   kind?: "text" | "audio";
   /** Samples a second of audio, one of those that the server's /v1/models lists. */
   rate?: number;
+  /** Milliseconds of silence that end a segment of audio, 200 to 5000; the server's choice without it. */
+  pause?: number;
   /** Such as "wait-3"; the server's default without it. */
   policy?: string;
   /** Have drafts of what is not committed sent, too: false by default. */

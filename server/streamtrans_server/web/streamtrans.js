@@ -66,11 +66,12 @@ export class Session {
   #again = false; // what comes was told before, and drafts are of that
   #offline = () => this.#socket.close(4000, "offline"); // the network says so before TCP notices
 
-  constructor(url, { source = "en", target = "fr", kind = "text", rate, policy, drafts = false, keep = true, patience = 60_000 } = {}) {
+  constructor(url, { source = "en", target = "fr", kind = "text", rate, pause, policy, drafts = false, keep = true, patience = 60_000 } = {}) {
     this.#url = String(url);
     this.#start = { type: "start", version: PROTOCOL_VERSION, source, target, kind };
     if (policy) this.#start.policy = policy;
     if (kind === "audio") this.#start.rate = rate;
+    if (pause) this.#start.pause = pause;
     if (drafts) this.#start.drafts = true;
     this.#outgoing = this.#nothingSent();
     if (keep) this.#start.keep = true;
