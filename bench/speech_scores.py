@@ -146,7 +146,7 @@ def full(args: argparse.Namespace) -> None:
     """Every set under every policy."""
     torch.set_num_threads(args.threads)
     engine = load_engine(args.model, "auto", "auto", 64, 64, recognizer=args.recognizer)
-    text = text_model(args.references or args.model)
+    text = text_model(args.references or args.model, (engine.model.source, engine.model.target))
     journal = Journal(args.out / "journal.jsonl")
     device = find_device("auto", "auto")[0]
     weights = digests(args.model, args.recognizer, engine.model.source)
@@ -178,11 +178,13 @@ def full(args: argparse.Namespace) -> None:
     print(f"\n{page}\njournal.jsonl, speech.md, speech.json in {args.out}")
 
 
-def text_model(name: str) -> TextModel:
-    """What makes references and ceilings: of written words, so no direct one."""
+def text_model(name: str, languages: tuple[str, str]) -> TextModel:
+    """What makes references and ceilings: of written words, so no direct one. languages: of what is evaluated."""
     model, vocabulary = checkpoint.load(pretrained.find(name), *find_device("auto", "auto"))
     if model.config.direct:
         raise SystemExit(f"{name} READs no written words: name a text model with --references")
+    if (model.config.source, model.config.target) != languages:
+        raise SystemExit(f"{name} does not translate {' to '.join(languages)}")
     return TextModel(model, vocabulary)
 
 

@@ -128,6 +128,7 @@ def _speech(
 def _translated(speech: SpeechSet, model: str, device: str, dtype: str) -> SpeechSet:
     """A set whose manifest has no translations gets those of the text model."""
     from streamtrans import pretrained
+    from streamtrans.evaluation.manifest import ManifestError
     from streamtrans.evaluation.own_reference import TextModel
     from streamtrans.models import checkpoint
     from streamtrans.translator import find_device
@@ -135,6 +136,10 @@ def _translated(speech: SpeechSet, model: str, device: str, dtype: str) -> Speec
     if speech.reference:
         return speech
     loaded = checkpoint.load(pretrained.find(model), *find_device(device, dtype))
+    if loaded[0].config.direct:
+        raise ManifestError(
+            f"the manifest has no translations, and {model}, which translates speech, makes none of text"
+        )
     return TextModel(*loaded).with_references(speech)
 
 

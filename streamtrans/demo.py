@@ -33,6 +33,8 @@ def demonstrate(policy: str, recognizer: str, pace: float, model: str = "en-fr")
     """
     console = Console()
     source, target = pretrained.languages(model)
+    if recognizer == "none" and pretrained.direct(model):
+        raise pretrained.UnknownModel(f"{model} translates speech: nothing can be typed to it")
     shown = recordings(source)
     hears = pretrained.find_recognizer(recognizer, source, pretrained.find(model)) is not None
     if not (shown and hears) and source != "en":

@@ -83,6 +83,8 @@ def check(setup: Setup, against: str | None) -> None:
             metadata.version(against)
         except metadata.PackageNotFoundError as error:
             raise ValueError(f"{against} is not installed: pip install {against}") from error
+    if not setup.audio and pretrained.direct(setup.model):
+        raise ValueError(f"{setup.model} translates speech: name recordings with --audio")
     hears = setup.recognizer, setup.languages[0], pretrained.find(setup.model)
     if setup.audio and not pretrained.find_recognizer(*hears):
         raise ValueError(f"{setup.model} has no recogniser: name one with --recognizer")

@@ -21,8 +21,8 @@ from bench import speech_scores, speech_set
 from streamtrans.cli import app
 from streamtrans.engine import Engine
 from streamtrans.evaluation.listen import listen
-from streamtrans.evaluation.manifest import load
-from streamtrans.evaluation.own_reference import OWN
+from streamtrans.evaluation.manifest import SpeechSet, load
+from streamtrans.evaluation.own_reference import OWN, TextModel
 from streamtrans.evaluation.speech_report import evaluate
 from streamtrans.models import checkpoint
 from streamtrans.training.synthesis import HELD_OUT
@@ -212,8 +212,16 @@ def test_the_table_of_a_model_card_and_its_journal(
 
 
 def test_a_direct_model_stands_beside_a_text_model_with_the_same_references(
-    models: list[str], data: Path, sets: Path, tmp_path: Path
+    models: list[str], data: Path, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    digests = []
+
+    def seen(own: TextModel, speech: SpeechSet) -> SpeechSet:
+        digests.append(with_references(own, speech).digest)
+        return with_references(own, speech)
+
+    with_references = TextModel.with_references
+    monkeypatch.setattr(TextModel, "with_references", seen)
     direct, folder = fakes.direct_model(), tmp_path / "direct"
     written = (folder, direct.config, fakes.vocabulary(), direct.state_dict())
     checkpoint.save(*written, recognizer=Path(models[3]))
@@ -225,6 +233,9 @@ def test_a_direct_model_stands_beside_a_text_model_with_the_same_references(
     call(speech_scores, *arguments, *models[1:])
     lines = (tmp_path / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["reference"] for line in lines] == [OWN] * 2, "a line for each model"
+    assert len(digests) == 2 and digests[0] == digests[1]
+    with pytest.raises(SystemExit, match="zh-en does not translate en to fr"):
+        call(speech_scores, *arguments, folder, "--references", "zh-en")
 
 
 def test_recognition_alone_takes_dev_sets_only(

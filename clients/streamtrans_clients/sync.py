@@ -1,8 +1,8 @@
 """A session with a streamtrans server, without asyncio.
 
-The same verbs and events as `connection`, in plain calls: an event loop in a thread does the work, so that a plain
+The same verbs and events as in session.py, in plain calls: an event loop in a thread does the work, so that a plain
 program, too, comes back after a lost connection. This file does not know where text comes from. Read while you write:
-to do both at once, use a thread or `connection`.
+to do both at once, use a thread or `connect`.
 """
 
 from __future__ import annotations

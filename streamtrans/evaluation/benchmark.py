@@ -149,6 +149,8 @@ def check(systems: Sequence[System], bitext: Bitext) -> None:
         if names.count(name) > 1:
             raise BenchmarkError(f"two systems are called {name!r}: no table could tell them apart")
     for system in systems:
+        if not system.recipe and system.config.direct:
+            raise BenchmarkError(f"{system.name} translates speech; a bitext is written words")
         languages = _languages(system)
         if bitext.languages and languages != bitext.languages:
             model, test = " to ".join(languages), " to ".join(bitext.languages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 
 class UnknownModel(ValueError):
@@ -37,9 +38,19 @@ def find(name: str) -> Path:
 
 
 def languages(name: str) -> tuple[str, str]:
-    """Source and target of a text model. Raises UnknownModel."""
-    config = json.loads((find(name) / "config.json").read_text(encoding="utf-8"))
+    """Source and target of a model. Raises UnknownModel."""
+    config = _config(name)
     return config["source"], config["target"]
+
+
+def direct(name: str) -> bool:
+    """Does a model translate speech only, without words between? Raises UnknownModel."""
+    return bool(_config(name).get("states"))
+
+
+def _config(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((find(name) / "config.json").read_text(encoding="utf-8"))
+    return found
 
 
 def find_recognizer(name: str, language: str, model: Path | None = None) -> Path | None:

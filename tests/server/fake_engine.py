@@ -244,10 +244,14 @@ class FakeDrafts:
 class FakeEngine:
     """All ready sessions take one step in each tick, up to `batch` of them."""
 
-    def __init__(self, max_sessions: int = 64, batch: int = 64, hears: bool = True) -> None:
+    def __init__(
+        self,
+        max_sessions: int = 64,
+        batch: int = 64,
+        kinds: tuple[str, ...] = ("text", "audio"),
+    ) -> None:
         self.model = FakeModel()
-        self.hears = hears
-        self.kinds = ("text", "audio") if hears else ("text",)
+        self.kinds, self.hears = kinds, "audio" in kinds
         self.default_policy = "wait-3"
         self.max_sessions = max_sessions
         self.batch = batch

@@ -63,7 +63,7 @@ async def test_what_the_server_takes_is_told() -> None:
 
 @in_loop
 async def test_a_server_that_does_not_hear_says_so() -> None:
-    async with served(FakeEngine(hears=False)) as server, connect(server.url) as peer:
+    async with served(FakeEngine(kinds=("text",))) as server, connect(server.url) as peer:
         (model,) = json.loads((await get(server.url, "/v1/models"))[2])["models"]
         assert (model["kinds"], model["rates"]) == (["text"], [])
         await send(peer, HEAR)

@@ -137,7 +137,7 @@ async def test_a_full_server_says_so_in_the_handshake(path: str) -> None:
 
 @each
 async def test_a_server_that_only_reads_says_so(path: str) -> None:
-    async with served(FakeEngine(hears=False)) as server:
+    async with served(FakeEngine(kinds=("text",))) as server:
         error = await refused(at(server, path))
         assert error.response.status_code == 501
         assert b"no recogniser" in (error.response.body or b"")

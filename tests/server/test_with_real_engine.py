@@ -134,9 +134,10 @@ def talk(seed: int) -> bytes:
     return fakes.pcm(np.concatenate(parts))
 
 
-def heard_alone(sound: bytes, policy: str) -> list[tuple[object, ...]]:
+def heard_alone(sound: bytes, policy: str, pause: int | None = None) -> list[tuple[object, ...]]:
     engine = fakes.hearing_engine()
-    events = fakes.speak(engine, engine.open(policy, rate=16_000), Audio(sound), End())
+    session = engine.open(policy, rate=16_000, pause=pause)
+    events = fakes.speak(engine, session, Audio(sound), End())
     return [told(event) for event in events if isinstance(event, (Source, Target, Segment))]
 
 
@@ -180,15 +181,17 @@ async def test_speech_over_the_wire_is_what_it_is_alone() -> None:
     assert all(len(events) > 8 for events in said)
 
 
-@pytest.mark.parametrize("words", [2, 7])
+@pytest.mark.parametrize(("words", "pause"), [(2, None), (7, None), (7, 1000)])
 @in_loop
-async def test_a_lost_server_hears_the_open_segment_again_and_says_the_same(words: int) -> None:
+async def test_a_lost_server_hears_the_open_segment_again_and_says_the_same(
+    words: int, pause: int | None
+) -> None:
     """Another engine process, as far as a client can tell: no session of the first one is known there."""
     sound = talk(3)
     events: list[tuple[object, ...]] = []
     async with served(fakes.hearing_engine()) as first:
         url = first.url
-        async with connect(url, policy="wait-2", kind="audio", rate=16_000) as session:
+        async with connect(url, policy="wait-2", kind="audio", rate=16_000, pause=pause) as session:
             for start in range(0, len(sound), 3200):
                 await session.send_audio(sound[start : start + 3200])
             while sum(event[0] == "source" for event in events) < words:
@@ -203,7 +206,8 @@ async def test_a_lost_server_hears_the_open_segment_again_and_says_the_same(word
                 if isinstance(event, (Source, Target, Segment)):
                     events.append(told(event))
             assert session.replays == 1
-    assert events == heard_alone(sound, "wait-2")
+    assert events == heard_alone(sound, "wait-2", pause)
+    assert [event[0] for event in events].count("segment") == (1 if pause else 2)
 
 
 @in_loop

@@ -179,7 +179,7 @@ def test_audio_arrives_whole_over_a_cut_connection(chromium: Any) -> None:
     """Own marks let the client forget what was heard; nobody is told of them."""
     site = Site("audio")
     with site.serving() as url, page_at(chromium, url + BLANK) as page:
-        opened(page, kind="audio", rate=16000)
+        opened(page, kind="audio", rate=16000, pause=900)
         site.drop_after = 30
         page.evaluate("""async () => {
             for (let frame = 0; frame < 120; frame++) {
@@ -198,7 +198,7 @@ def test_audio_arrives_whole_over_a_cut_connection(chromium: Any) -> None:
         assert len(told(page, "resumed")) == 1
     expected = b"".join(i.to_bytes(2, "little", signed=True) for i in range(120 * 160))
     assert site.pcm == expected
-    assert site.starts[0]["rate"] == 16000
+    assert (site.starts[0]["rate"], site.starts[0]["pause"]) == (16000, 900)
 
 
 def test_sound_that_waits_is_kept_for_ten_minutes(chromium: Any) -> None:

@@ -86,6 +86,16 @@ def test_a_model_of_text_says_that_it_cannot_hear(chromium: Any) -> None:
             said = page.inner_text(f"#{way}-cannot")
             assert said == "This server's model (en-fr) reads text only: it cannot hear."
         assert page.is_disabled("#listen") and page.is_disabled("#file")
+        assert page.is_hidden("#text-cannot") and page.is_enabled("#field")
+
+
+def test_a_model_of_speech_says_that_it_cannot_read(chromium: Any) -> None:
+    with our_server(0, "blind") as (url, _), page_at(chromium, url) as page:
+        until_state(page, "idle")
+        assert page.inner_text("#text-cannot").startswith("This server's model (en-fr) hears only")
+        assert page.is_disabled("#field")
+        page.check("[value=microphone]", force=True)
+        assert page.is_hidden("#microphone-cannot") and page.is_enabled("#listen")
 
 
 def test_a_named_error_is_shown_and_what_was_not_read_is_given_back(

@@ -120,6 +120,10 @@ export function files(talk, complain) {
 
 /** Say plainly what the model cannot take, and switch that off. */
 export function offer({ kinds, model }) {
+  const reads = kinds.includes("text");
+  $("text-cannot").textContent = `This server's model (${model}) hears only: take the microphone or an audio file.`;
+  $("text-cannot").hidden = reads;
+  $("field").disabled = !reads;
   const hears = kinds.includes("audio");
   for (const way of ["microphone", "file"]) {
     $(`${way}-cannot`).textContent = `This server's model (${model}) reads text only: it cannot hear.`;

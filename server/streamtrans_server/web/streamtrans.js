@@ -71,7 +71,7 @@ export class Session {
     this.#start = { type: "start", version: PROTOCOL_VERSION, source, target, kind };
     if (policy) this.#start.policy = policy;
     if (kind === "audio") this.#start.rate = rate;
-    if (pause) this.#start.pause = pause;
+    if (pause !== undefined) this.#start.pause = pause;
     if (drafts) this.#start.drafts = true;
     this.#outgoing = this.#nothingSent();
     if (keep) this.#start.keep = true;
