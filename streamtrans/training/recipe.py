@@ -24,7 +24,8 @@ class Corpus:
     `target`, a file of sources and one of their targets, line by line.
 
     A path that is not there is looked for beside the shipped recipes. repeat: how often an epoch holds it. words: the
-    longest source kept. plain: as people type and recognisers write, without capitals and final punctuation. swap:
+    longest source kept. plain: as people type, without capitals and final punctuation. spoken: a language; sources
+    as its recogniser writes them (transcript.py), targets as they stand. swap:
     target TAB source. simplified: Chinese sources in Simplified characters. without: other such files, whose sources
     are left out here, however they are punctuated. joined: so many pairs become one, as long texts have them.
     """
@@ -34,6 +35,7 @@ class Corpus:
     repeat: int = 1
     words: int = 60
     plain: bool = False
+    spoken: str = ""
     swap: bool = False
     simplified: bool = False
     without: tuple[str, ...] = ()
@@ -234,6 +236,8 @@ def load_recipe(name: str | Path) -> AnyRecipe:
     values = _toml(path)
     if system and values.get("kind", "text") != "text":
         raise ConfigError(f"{task} is a recipe of speech; systems are of text")
+    if system and "start" in values:
+        raise ConfigError(f"{task} goes on with {values['start']}, which is no other system")
     if system:
         values = _merged(values, systems[system])
         values["name"] = f"{task}/{system}"

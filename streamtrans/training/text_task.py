@@ -73,7 +73,7 @@ class TextTask:
                     with autocast(self.workers.device):
                         total += float(self.objective(*moved(inputs, self.workers.device))[1])
                 name = "full" if k == FULL else f"wait-{k}"
-                losses[f"{corpus.path} {name}"] = total / int(pairs.lengths[:, 1].sum())
+                losses[f"{_label(corpus)} {name}"] = total / int(pairs.lengths[:, 1].sum())
         return losses
 
     def _tensors(self, pairs: Pairs, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,3 +95,7 @@ class TextTask:
         some = rng.permutation(len(pairs))[: recipe.vocabulary_lines // 2]
         lines = [line for i in some for line in pairs[i]]
         return Vocabulary.train(lines, recipe.vocabulary, folder / "vocabulary.model")
+
+
+def _label(corpus: Corpus) -> str:
+    return f"{corpus.path}, spoken" if corpus.spoken else corpus.path

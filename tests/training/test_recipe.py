@@ -29,7 +29,7 @@ from streamtrans.training.recipe import (
 TASKS = [
     p.stem
     for p in sorted(RECIPES.glob("*.toml"))
-    if p.stem != "systems" and not p.stem.endswith(("-speech", "-direct"))
+    if p.stem != "systems" and not p.stem.endswith(("-speech", "-direct", "-live"))
 ]
 SYSTEMS = list(tomllib.loads((RECIPES / "systems.toml").read_text()))
 LEAST = """
@@ -104,7 +104,7 @@ def test_recipes_are_found_by_name_or_by_file(tmp_path: Path) -> None:
 def test_a_name_nobody_has_is_answered_with_those_there_are(name: str) -> None:
     with pytest.raises(
         ConfigError,
-        match=f"no recipe '{name}': shipped are en-fr-direct, en-fr-speech, en-fr-text,.*mma-il",
+        match=f"no recipe '{name}': shipped are en-fr-direct, en-fr-live, en-fr-speech, en-fr-text,.*mma-il",
     ):
         load_recipe(name)
 
@@ -123,6 +123,14 @@ def test_every_shipped_recipe_builds_its_model(task: str, system: str | None) ->
         assert other in SYSTEMS
     with torch.device("meta"):
         assert sum(p.numel() for p in Model(config).parameters()) > 100_000
+
+
+def test_a_recipe_that_goes_on_with_a_model_takes_no_other_system() -> None:
+    recipe, text = load_text_recipe("en-fr-live"), load_text_recipe("en-fr-text")
+    assert (recipe.start, recipe.model) == ("en-fr-text", text.model)
+    assert {corpus.spoken for corpus in recipe.train} == {"", "en"}
+    with pytest.raises(ConfigError, match="en-fr-live goes on with en-fr-text"):
+        load_recipe("en-fr-live/wait-k")
 
 
 def test_a_system_changes_what_it_names_and_keeps_the_rest_of_its_task() -> None:
