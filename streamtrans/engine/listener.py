@@ -125,6 +125,11 @@ class Listener:
         self._obey()
 
     @property
+    def language(self) -> str:
+        """Of the words."""
+        return self._config.language
+
+    @property
     def clock(self) -> float:
         """ms of sound that was fed."""
         return self._input.seconds * 1000

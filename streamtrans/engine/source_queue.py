@@ -21,6 +21,7 @@ from streamtrans.engine.source_word import (
 )
 from streamtrans.messages import Audio, Command, End, Flush, Mark, SetPolicy, Text
 from streamtrans.models import piece_states
+from streamtrans.text.heard import as_printed
 from streamtrans.text.source import Segmenter, Words
 from streamtrans.text.vocabulary import Vocabulary
 
@@ -67,9 +68,13 @@ class SourceQueue:
 
     def hear(self) -> None:
         """Take what the listener has heard."""
-        for item in self.listener.take_heard() if self.listener is not None else ():
+        if self.listener is None:
+            return
+        for item in self.listener.take_heard():
             if isinstance(item, Spoken):
-                self._add_word(item.text, item.at, item)
+                begins = not self._segmenter.open_words
+                text = as_printed(item.text, self.listener.language, begins)
+                self._add_word(text, item.at, item)
             elif isinstance(item, Pause):
                 self._end_segment(item.at, item.end)
             else:

@@ -23,7 +23,7 @@ from streamtrans.text.simplified import simplified
 from streamtrans.text.source import words
 from streamtrans.text.vocabulary import Vocabulary
 from streamtrans.training.recipe import RECIPES, Corpus
-from streamtrans.training.transcript import spoken, transcript
+from streamtrans.training.transcript import heard, spoken, transcript
 
 _HAN = re.compile(rf"[{HAN}]")
 
@@ -59,7 +59,8 @@ def read_pairs(folder: Path, corpus: Corpus) -> list[tuple[str, str]]:
         if corpus.plain and target:
             source, target = plain(source, target)
         if corpus.spoken:
-            source = transcript(spoken(source, corpus.spoken) or "", corpus.spoken)
+            said = transcript(spoken(source, corpus.spoken) or "", corpus.spoken)
+            source = heard(said, corpus.spoken)
         m, n = len(source.split()), len(target.split())
         if 0 < m <= corpus.words and 0 < n <= 2 * m + 5 and m <= 2 * n + 5:
             pairs[source, target] = None

@@ -25,7 +25,7 @@ class Corpus:
 
     A path that is not there is looked for beside the shipped recipes. repeat: how often an epoch holds it. words: the
     longest source kept. plain: as people type, without capitals and final punctuation. spoken: a language; sources
-    as its recogniser writes them (transcript.py), targets as they stand. swap:
+    as they are READ when they are heard (text/heard.py), targets as they stand. swap:
     target TAB source. simplified: Chinese sources in Simplified characters. without: other such files, whose sources
     are left out here, however they are punctuated. joined: so many pairs become one, as long texts have them.
     """

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from streamtrans.text.heard import as_printed
 from streamtrans.text.normalize import HAN, normalize
 
 _MONEY = {"$": "dollars", "€": "euros", "£": "pounds"}
@@ -55,8 +56,12 @@ def printed(transcript: str, language: str) -> str:
     """A transcript as a text model reads sentences best: a capital, "I", a full stop."""
     if language == "zh":
         return transcript.replace(" ", "") + "。"
-    text = re.sub(r"\bi\b", "I", transcript) if language == "en" else transcript
-    return text[:1].upper() + text[1:] + "."
+    return heard(transcript, language) + "."
+
+
+def heard(transcript: str, language: str) -> str:
+    """A transcript as the engine has a text model READ it: a capital, "I", no full stop."""
+    return " ".join(as_printed(w, language, not i) for i, w in enumerate(transcript.split()))
 
 
 def _spelt(match: re.Match[str]) -> str:

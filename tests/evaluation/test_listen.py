@@ -49,7 +49,7 @@ def test_delays_are_what_was_taken_in(speech: SpeechSet, policy: str) -> None:
             words = [e for e in events if isinstance(e, Target)]
             taken += [arrival.ms] * len(words)
             said += [e.at for e in words]
-        assert translation.delays == taken == sorted(taken) and len(taken) > 3
+        assert translation.delays == taken == sorted(taken) and len(taken) > 2
         assert all(at <= delay for at, delay in zip(said, taken, strict=True))
         assert taken[-1] <= recording.ms
     (whole,) = listen(engine, speech.recordings[:1], policy, piece=1e5)

@@ -72,7 +72,7 @@ def test_latency_of_short_recordings(short: SpeechSet, policy: str) -> None:
 
 def test_latency_of_sentences_in_a_long_recording(long: SpeechSet) -> None:
     """Each with the words that were cut to it, from its own beginning; a word may come before its sentence."""
-    report, (translation,) = evaluate(fakes.hearing_engine(), long, "wait-2")
+    report, (translation,) = evaluate(fakes.hearing_engine(), long, "wait-3")
     parts = cut_sentences(long.recordings[0], translation)
     assert [word for part in parts for word in part.target] == translation.target
     end = long.sentences[-1].end
