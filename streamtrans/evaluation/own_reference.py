@@ -12,6 +12,7 @@ from streamtrans.evaluation.manifest import SpeechSet
 from streamtrans.evaluation.quality import Quality, score
 from streamtrans.models.model import Model
 from streamtrans.text.vocabulary import Vocabulary
+from streamtrans.training.transcript import heard
 
 OWN = "own full-sentence translation of the true transcript"
 BEAM = 4
@@ -25,8 +26,9 @@ class TextModel:
     vocabulary: Vocabulary
 
     def translate(self, speech: SpeechSet) -> list[str]:
-        """Each sentence of a set from its true transcript, as a recogniser without errors would write it."""
-        lines = [sentence.transcript for sentence in speech.sentences]
+        """Each sentence of a set from its true transcript, as the engine has it READ where nothing is misheard."""
+        language = self.model.config.source
+        lines = [heard(sentence.transcript, language) for sentence in speech.sentences]
         return [t.text for t in translate(self.model, self.vocabulary, lines, BEAM)]
 
     def with_references(self, speech: SpeechSet) -> SpeechSet:
