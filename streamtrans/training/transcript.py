@@ -31,8 +31,15 @@ _WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 _HAN = re.compile(rf"[{HAN}]")
 
 
+class NumbersMissing(RuntimeError):
+    """What spells numbers is not installed."""
+
+
 def spoken(text: str, language: str) -> str | None:
-    """A text with its numbers spelt out, punctuation and case as they were; None if there is more in it to spell."""
+    """A text with its numbers spelt out, punctuation and case as they were; None if there is more in it to spell.
+
+    Raises NumbersMissing.
+    """
     text = normalize(text)
     if language == "en":
         text = _NUMBERS.sub(_spelt, text)
@@ -65,7 +72,11 @@ def heard(transcript: str, language: str) -> str:
 
 
 def _spelt(match: re.Match[str]) -> str:
-    from num2words import num2words
+    try:
+        from num2words import num2words
+    except ImportError as error:
+        text = "num2words is not installed: pip install streamtrans[speech-training]"
+        raise NumbersMissing(text) from error
 
     say: Callable[..., str] = num2words
     if sign := match["money"]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from streamtrans.training.transcript import printed, spoken, transcript
+from streamtrans.training.transcript import NumbersMissing, heard, printed, spoken, transcript
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,15 @@ def test_chinese_with_anything_else_in_it_is_left_out(text: str) -> None:
 def test_a_transcript_is_printed_as_a_sentence() -> None:
     assert printed("i'm sure that i am in italy", "en") == "I'm sure that I am in italy."
     assert printed("今 天 天 气 很 好", "zh") == "今天天气很好。"
+
+
+def test_numbers_cannot_be_spelt_without_num2words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "num2words", None)
+    assert spoken("No number.", "en") == "No number."
+    with pytest.raises(NumbersMissing, match=r"pip install streamtrans\[speech-training\]"):
+        spoken("5 men", "en")
+
+
+def test_what_is_heard_is_what_is_printed_but_for_the_end() -> None:
+    assert heard("what i say is", "en") + "." == printed("what i say is", "en")
+    assert heard("今 天", "zh") == "今 天"
