@@ -1,7 +1,7 @@
 """What a recogniser writes, and what has to be spoken so that it is heard: text in two spellings.
 
 A transcript is lower-case words, with apostrophes within them and nothing else: "don't", "o'clock", "twenty five".
-Case and punctuation cannot be heard; the text model was trained on such lines beside the printed ones. Numbers are
+Case and punctuation cannot be heard; what a text model READs has a capital again (`heard`). Numbers are
 spelt out, by num2words (extra `speech-training`), before a sentence is spoken, so that both spellings have the same
 words. Chinese transcripts are characters, each a word. A text with anything that this file cannot spell (in Chinese
 digits and letters, too) is left out: corpora have enough others.
