@@ -84,6 +84,25 @@ def test_it_hears_people_and_a_synthesised_voice(number: int) -> None:
     assert sum(isinstance(event, Segment) for event in events) == 3
 
 
+def test_what_is_heard_is_written_with_capitals_and_full_stops() -> None:
+    """English as far as one can hear it, French as it is printed."""
+    events = [e for sound, _ in recordings()[:2] for e in heard(sound, 32_000)]
+    source, target, stops = [], [], []
+    for event in events:
+        if isinstance(event, Source):
+            source.append(event.text)
+        elif isinstance(event, Target):
+            target.append(event.text)
+        elif isinstance(event, Segment):
+            assert source[0][0].isupper() and not any(
+                w[0].isupper() for w in source[1:] if w != "I"
+            )
+            assert target[0][0].isupper()
+            stops.append(target[-1][-1] in ".?!")
+            source, target = [], []
+    assert sum(stops) >= len(stops) - 1 == 5
+
+
 def test_words_come_while_the_speaker_goes_on() -> None:
     """Each source word within a second of its end, and French before the sentence is over."""
     sound, _ = recordings()[1]
