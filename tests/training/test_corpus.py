@@ -66,14 +66,14 @@ def test_plain_pairs_are_as_people_type(tmp_path: Path) -> None:
     assert plain == [("tom is here", "Tom est là"), ("who is it", "qui est-ce")]
 
 
-def test_spoken_pairs_are_as_a_recogniser_writes_them(tmp_path: Path) -> None:
-    """Words alone, numbers spelt out; the target stays as it is printed, and what cannot be spoken is left out."""
+def test_spoken_pairs_are_as_they_are_read_when_heard(tmp_path: Path) -> None:
+    """A capital, words alone, numbers spelt out; the target stays as it is printed, and what cannot be spoken is left out."""
     pytest.importorskip("num2words")
     lines = ["Well, Tom, it's 5 o'clock.	Tom, il est 5 heures.", "See a@b.c!	Vois a@b.c !"]
     corpus = write(tmp_path, "a.tsv", *lines, "No?	Non ?")
     assert read_pairs(tmp_path, Corpus(corpus.path, spoken="en")) == [
-        ("well tom it's five o'clock", "Tom, il est 5 heures."),
-        ("no", "Non?"),
+        ("Well tom it's five o'clock", "Tom, il est 5 heures."),
+        ("No", "Non?"),
     ]
 
 
