@@ -67,7 +67,7 @@ def test_plain_pairs_are_as_people_type(tmp_path: Path) -> None:
 
 
 def test_spoken_pairs_are_as_they_are_read_when_heard(tmp_path: Path) -> None:
-    """A capital, words alone, numbers spelt out; the target stays as it is printed, and what cannot be spoken is left out."""
+    """Words alone, numbers spelt out; the target stays as it is printed. What cannot be spoken is left out."""
     pytest.importorskip("num2words")
     lines = ["Well, Tom, it's 5 o'clock.	Tom, il est 5 heures.", "See a@b.c!	Vois a@b.c !"]
     corpus = write(tmp_path, "a.tsv", *lines, "No?	Non ?")
