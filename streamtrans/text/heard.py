@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 
-_I = re.compile(r"i(?=$|')")  # "i", "i'm", "i'll"
+_I = re.compile(r"^i(?=$|')")  # "i", "i'm", "i'll"
 
 
 def as_printed(word: str, language: str, first: bool) -> str:
     """A heard word in a sentence; first: it begins one."""
     if language == "en":
-        word = _I.sub("I", word, count=1) if _I.match(word) else word
+        word = _I.sub("I", word)
     return word[:1].upper() + word[1:] if first else word
